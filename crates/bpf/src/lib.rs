@@ -1,1 +1,14 @@
-//! Placeholder head; replaced by the crate's first module.
+//! What the kernel accepts, as plain values: instructions, maps, memory layouts and the [`Object`] that joins the
+//! makers (`compiler`, `policy`) with the runner (`runtime`).
+//!
+//! Nothing here does I/O. Start reading at [`object`].
+#![forbid(unsafe_code)]
+
+pub mod insn;
+pub mod layout;
+pub mod map;
+pub mod object;
+
+pub use layout::{Field, Layout};
+pub use map::{Map, MapId, MapKind};
+pub use object::{Action, AttachPoint, Object, Program, ProgramId, ProgramKind};
