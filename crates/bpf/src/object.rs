@@ -2,6 +2,7 @@
 //!
 //! Same script, same machine, same options: the same `Object`, byte for byte. It can be printed, compared in a test,
 //! written as an ELF file that any loader accepts, or sent to another node.
+#![allow(missing_docs, reason = "fields of enum variants are told by the variant's own words")]
 
 use crate::insn::Insn;
 use crate::layout::{Field, Layout};
