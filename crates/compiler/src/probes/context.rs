@@ -1,0 +1,80 @@
+//! What a program sees of the place it is attached to: its arguments, result and registers.
+
+use fathom_bpf::object::Direction;
+
+use crate::ty::Type;
+
+/// What the body of a probe can see.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Context {
+    /// `probetype`: the provider's full name, e.g. `tracepoint`.
+    pub provider: &'static str,
+    /// What the context pointer (r1) points to.
+    pub kind: ContextKind,
+    /// Fields of `args` in order; `None` when the provider has no `args` or nothing is known (then `args_missing` says why).
+    pub args: Option<Vec<Argument>>,
+    /// Why there is no `args`, for the message: "tracepoint … has no format", "no debug info for …".
+    pub args_missing: Option<String>,
+    /// `retval`, when there is one.
+    pub retval: Option<Argument>,
+    /// `arg0`, `arg1` …: untyped, `uint64` unless the provider knows better.
+    pub positional: Vec<Argument>,
+    /// `func`: the traced function's symbol type is that of user space.
+    pub is_user: bool,
+    /// The pattern named a single process by `-p` that the attach cannot filter by itself: compare `pid` in the program.
+    pub filter_pid: Option<u32>,
+    /// The program serves many system calls from the raw `sys_enter`/`sys_exit` tracepoint: `(system call number, index into
+    /// the group's points)`; other numbers leave at once.
+    pub syscalls: Option<Vec<(u32, u32)>>,
+}
+
+/// What the context pointer points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ContextKind {
+    /// Nothing of use.
+    #[default]
+    None,
+    /// `struct pt_regs` at offset 0 (kprobe, uprobe, perf_event).
+    Registers,
+    /// A tracepoint record: fields lie at fixed offsets.
+    Record,
+    /// `u64 args[]` (raw tracepoints, fentry, fexit).
+    Words,
+    /// `struct bpf_iter__X`.
+    Iter,
+    /// `struct xdp_md`.
+    Xdp,
+    /// `struct __sk_buff`.
+    SkBuff(Direction),
+}
+
+/// A named value that the probe offers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Argument {
+    /// As in `args.name`.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+    /// How to get it.
+    pub source: ArgSource,
+}
+
+/// How to get an argument's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ArgSource {
+    /// `size` bytes (1, 2, 4, 8) at this offset of the context; aggregates (arrays, strings) lie there in place.
+    Context { offset: u32, size: u32 },
+    /// A bitfield-free value at an offset in the `struct pt_regs` that the first context word points to (raw `sys_enter`).
+    PointedRegisters { offset: u32 },
+    /// `__data_loc`: at this offset a `u32` with the position (low half) and length (high half) within the record.
+    /// `relative`: the position counts from the end of that `u32`.
+    DataLocation { offset: u32, relative: bool },
+    /// Read `size` bytes of user memory at register + displacement (arguments on the stack, USDT operands).
+    Memory { register_offset: u32, index_register_offset: Option<u32>, scale: u32, displacement: i64, size: u32, signed: bool, user: bool },
+    /// A part of a register in `pt_regs`.
+    Register { offset: u32, size: u32, signed: bool },
+    /// A constant (USDT).
+    Constant(i64),
+    /// Result of a kernel helper that takes only the context (`bpf_get_func_ret` …) is not used: fexit results are context words.
+    Word { index: u32 },
+}
