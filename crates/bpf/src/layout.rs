@@ -2,7 +2,10 @@
 //!
 //! The maker computes a [`Layout`] once; programs write bytes by it and `output` decodes by it. All integers are in
 //! the machine's byte order, all offsets and sizes in bytes.
-#![allow(missing_docs, reason = "fields of enum variants are told by the variant's own words")]
+#![allow(
+    missing_docs,
+    reason = "fields of enum variants are told by the variant's own words"
+)]
 
 use std::sync::Arc;
 

@@ -4,11 +4,14 @@
 //! Nothing here does I/O. Start reading at [`object`].
 #![forbid(unsafe_code)]
 
+pub mod helper;
 pub mod insn;
 pub mod layout;
 pub mod map;
 pub mod object;
 
+pub use helper::Helper;
+pub use insn::{Insn, Reg};
 pub use layout::{Field, Layout};
 pub use map::{Map, MapId, MapKind};
 pub use object::{Action, AttachPoint, Object, Program, ProgramId, ProgramKind};

@@ -1,5 +1,8 @@
 //! Maps: what the kernel is asked to create, and what their keys and values mean to a reader.
-#![allow(missing_docs, reason = "fields of enum variants are told by the variant's own words")]
+#![allow(
+    missing_docs,
+    reason = "fields of enum variants are told by the variant's own words"
+)]
 
 use crate::layout::Layout;
 

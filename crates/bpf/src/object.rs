@@ -2,10 +2,13 @@
 //!
 //! Same script, same machine, same options: the same `Object`, byte for byte. It can be printed, compared in a test,
 //! written as an ELF file that any loader accepts, or sent to another node.
-#![allow(missing_docs, reason = "fields of enum variants are told by the variant's own words")]
+#![allow(
+    missing_docs,
+    reason = "fields of enum variants are told by the variant's own words"
+)]
 
 use crate::insn::Insn;
-use crate::layout::{Field, Layout};
+use crate::layout::Field;
 use crate::map::{Map, MapId};
 
 /// Index of a program in [`Object::programs`].
@@ -21,7 +24,7 @@ pub struct Object {
     pub maps: Vec<Map>,
     /// Indexed by [`ProgramId`].
     pub programs: Vec<Program>,
-    /// Concrete places, each with the program that runs there; the index is the value of [`Layout::Probe`].
+    /// Concrete places, each with the program that runs there; the index is the value of [`Layout::Probe`](crate::Layout::Probe).
     pub attach_points: Vec<AttachPoint>,
     /// What user space does for an event: the first `u32` of each event is an index into this table.
     pub actions: Vec<Action>,
@@ -377,7 +380,7 @@ pub struct ErrorSite {
 /// What user space does when an event arrives.
 ///
 /// Event bytes: `u32 action; u32 total_length` (header, 8 bytes), then the fields at their offsets, which count from the start
-/// of the event. [`Layout::StringRef`] fields point further into the event.
+/// of the event. [`Layout::StringRef`](crate::Layout::StringRef) fields point further into the event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {
     /// What to do.
@@ -415,7 +418,7 @@ pub enum ActionKind {
     ZeroMap { map: MapId },
     /// `time(format)`.
     Time { format: String },
-    /// `join(argv, separator)`: a `u32 count` at `count_offset`, then that many [`Layout::StringRef`]s.
+    /// `join(argv, separator)`: a `u32 count` at `count_offset`, then that many [`Layout::StringRef`](crate::Layout::StringRef)s.
     Join {
         separator: String,
         count_offset: u32,
@@ -426,7 +429,7 @@ pub enum ActionKind {
     Exit { code: Option<Field> },
     /// `unwatch(address)`.
     Unwatch { address: Field },
-    /// `skboutput(file, …)`: packet bytes as [`Layout::Buffer`] with the time before it.
+    /// `skboutput(file, …)`: packet bytes as [`Layout::Buffer`](crate::Layout::Buffer) with the time before it.
     WritePacket {
         path: String,
         time: Field,
