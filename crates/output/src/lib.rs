@@ -1,1 +1,33 @@
-//! Placeholder head; replaced by the crate's first module.
+//! Bytes from the kernel → [`Value`] → text and JSON.
+//!
+//! Nothing here does I/O: whatever only the running machine knows (symbols, stacks, user names, the clock) is asked
+//! of a [`Resolver`]. Start reading at [`value`], then [`printf`] and [`printer`].
+#![forbid(unsafe_code)]
+
+pub mod cells;
+pub mod decode;
+mod gfp;
+mod hist;
+mod json;
+pub mod map;
+mod map_json;
+mod map_text;
+pub mod names;
+mod number;
+mod order;
+pub mod printer;
+pub mod printf;
+pub mod resolve;
+mod series;
+pub mod stack;
+pub mod time;
+pub mod value;
+pub mod value_json;
+pub mod value_text;
+
+pub use decode::{DecodeContext, DecodeError, decode, decode_field};
+pub use map::{MapEntry, MapOptions, MapSnapshot, MapView};
+pub use printer::{Message, OutputFormat, Position, Printer, Stream};
+pub use printf::{FormatError, FormatPlan};
+pub use resolve::{Frame, LocalZone, NullResolver, Resolver};
+pub use value::Value;

@@ -1,0 +1,224 @@
+//! Aggregations: the cells of all CPUs joined to one value.
+
+use crate::decode::{DecodeError, read_u64};
+use crate::value::{Bucket, Histogram, Scale, Series, SeriesPoint, Summary, Value};
+use fathom_bpf::Layout;
+use fathom_bpf::layout::{
+    SeriesAggregation, hist_bucket_count, hist_bucket_range, lhist_bucket_count,
+};
+use std::collections::BTreeMap;
+
+/// Joins one aggregation cell per CPU.
+pub fn merge_cells(cells: &[&[u8]], layout: &Layout) -> Result<Value, DecodeError> {
+    match *layout {
+        Layout::Count => Ok(Value::Uint(sum(cells, 0)?)),
+        Layout::Sum { signed } => Ok(number(sum(cells, 0)?, signed)),
+        Layout::Min { signed } => extreme(cells, signed, |new, old| new < old),
+        Layout::Max { signed } => extreme(cells, signed, |new, old| new > old),
+        Layout::Avg { signed } => summary(cells, signed).map(Value::Average),
+        Layout::Stats { signed } => summary(cells, signed).map(Value::Stats),
+        _ => Err(DecodeError::Aggregation),
+    }
+}
+
+/// Whether any CPU ever put something into these cells.
+pub fn is_used(cells: &[&[u8]], layout: &Layout) -> Result<bool, DecodeError> {
+    let mark = match layout {
+        Layout::Count => 0,
+        _ if layout.is_aggregation() => 8,
+        _ => return Ok(true),
+    };
+    for cell in cells {
+        if read_u64(cell, mark)? != 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Joins `(bucket, cell)` pairs of histograms and time series; `None` when all are empty.
+pub fn merge_buckets(
+    cells: &[(u64, &[u8])],
+    layout: &Layout,
+) -> Result<Option<Value>, DecodeError> {
+    match *layout {
+        Layout::Hist { bits } => {
+            let bits = bits.min(5);
+            let range = |bucket| match bucket {
+                Some(bucket) => hist_bucket_range(bucket, bits),
+                None => (None, None),
+            };
+            histogram(cells, Scale::Log2, hist_bucket_count(bits), range)
+        }
+        Layout::Lhist { min, max, step } => {
+            let last = lhist_bucket_count(min, max, step) - 1;
+            let bound = |bucket: u32| i128::from(min) + i128::from(bucket) * i128::from(step);
+            let range = |bucket| match bucket {
+                None => (None, None),
+                Some(0) => (None, Some(i128::from(min))),
+                Some(bucket) if bucket == last => (Some(bound(last - 1)), None),
+                Some(bucket) => (Some(bound(bucket - 1)), Some(bound(bucket))),
+            };
+            histogram(cells, Scale::Linear, last + 1, range)
+        }
+        Layout::TimeSeries { .. } => series(cells, layout),
+        _ => Err(DecodeError::Aggregation),
+    }
+}
+
+fn sum(cells: &[&[u8]], offset: usize) -> Result<u64, DecodeError> {
+    let mut total = 0u64;
+    for cell in cells {
+        total = total.wrapping_add(read_u64(cell, offset)?);
+    }
+    Ok(total)
+}
+
+fn number(bits: u64, signed: bool) -> Value {
+    match signed {
+        true => Value::Int(bits as i64),
+        false => Value::Uint(bits),
+    }
+}
+
+fn summary(cells: &[&[u8]], signed: bool) -> Result<Summary, DecodeError> {
+    Ok(Summary {
+        total: sum(cells, 0)?,
+        count: sum(cells, 8)?,
+        is_signed: signed,
+    })
+}
+
+/// Smallest or largest of the CPUs that have a value.
+fn extreme(
+    cells: &[&[u8]],
+    signed: bool,
+    is_better: impl Fn(i128, i128) -> bool,
+) -> Result<Value, DecodeError> {
+    let mut best: Option<u64> = None;
+    for cell in cells {
+        if read_u64(cell, 8)? == 0 {
+            continue;
+        }
+        let new = read_u64(cell, 0)?;
+        if best.is_none_or(|old| is_better(wide(new, signed), wide(old, signed))) {
+            best = Some(new);
+        }
+    }
+    Ok(number(best.unwrap_or(0), signed))
+}
+
+fn wide(bits: u64, signed: bool) -> i128 {
+    match signed {
+        true => i128::from(bits as i64),
+        false => i128::from(bits),
+    }
+}
+
+/// Rows from the first to the last used bucket.
+fn histogram(
+    cells: &[(u64, &[u8])],
+    scale: Scale,
+    bucket_count: u32,
+    range: impl Fn(Option<u32>) -> (Option<i128>, Option<i128>),
+) -> Result<Option<Value>, DecodeError> {
+    let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+    for (bucket, cell) in cells {
+        let count = read_u64(cell, 0)?;
+        let bucket = u32::try_from(*bucket).unwrap_or(u32::MAX);
+        if count > 0 && bucket < bucket_count {
+            let sum = counts.entry(bucket).or_default();
+            *sum = sum.wrapping_add(count);
+        }
+    }
+    let (Some((&first, _)), Some((&last, _))) = (counts.first_key_value(), counts.last_key_value())
+    else {
+        return Ok(None);
+    };
+    let buckets = (first..=last).map(|bucket| {
+        let (low, high) = range(Some(bucket));
+        Bucket {
+            low,
+            high,
+            count: counts.get(&bucket).copied().unwrap_or(0),
+        }
+    });
+    Ok(Some(Value::Histogram(Histogram {
+        scale,
+        buckets: buckets.collect(),
+    })))
+}
+
+/// One interval of a time series while CPUs are joined.
+#[derive(Clone, Copy, Default)]
+struct Interval {
+    value: u64,
+    count: u64,
+    /// Newest update.
+    timestamp_ns: u64,
+}
+
+/// The interval is told by the time in the cell: a bucket that is used anew holds the older interval on CPUs that
+/// have not come round yet.
+fn series(cells: &[(u64, &[u8])], layout: &Layout) -> Result<Option<Value>, DecodeError> {
+    let &Layout::TimeSeries {
+        interval_ns,
+        buckets,
+        aggregation,
+        signed,
+    } = layout
+    else {
+        return Err(DecodeError::Aggregation);
+    };
+    let mut intervals: BTreeMap<u64, Interval> = BTreeMap::new();
+    for (_, cell) in cells {
+        let new = Interval {
+            value: read_u64(cell, 0)?,
+            count: read_u64(cell, 8)?,
+            timestamp_ns: read_u64(cell, 16)?,
+        };
+        if new.count > 0 {
+            let start = new.timestamp_ns / interval_ns.max(1);
+            let old = intervals.entry(start).or_default();
+            *old = join(*old, new, aggregation, signed);
+        }
+    }
+    let skipped = intervals.len().saturating_sub(buckets as usize);
+    let points = intervals
+        .iter()
+        .skip(skipped)
+        .map(|(index, interval)| SeriesPoint {
+            start_ns: index.saturating_mul(interval_ns.max(1)),
+            value: match aggregation {
+                SeriesAggregation::Avg => {
+                    wide(interval.value, signed) / i128::from(interval.count.max(1))
+                }
+                _ => wide(interval.value, signed),
+            },
+        });
+    let points: Vec<SeriesPoint> = points.collect();
+    Ok((!points.is_empty()).then_some(Value::Series(Series {
+        interval_ns,
+        limit: buckets,
+        points,
+    })))
+}
+
+fn join(old: Interval, new: Interval, aggregation: SeriesAggregation, signed: bool) -> Interval {
+    if old.count == 0 {
+        return new;
+    }
+    let is_smaller = wide(new.value, signed) < wide(old.value, signed);
+    let value = match aggregation {
+        SeriesAggregation::None if new.timestamp_ns >= old.timestamp_ns => new.value,
+        SeriesAggregation::Min if is_smaller => new.value,
+        SeriesAggregation::Max if !is_smaller => new.value,
+        SeriesAggregation::Avg | SeriesAggregation::Sum => old.value.wrapping_add(new.value),
+        _ => old.value,
+    };
+    Interval {
+        value,
+        count: old.count.saturating_add(new.count),
+        timestamp_ns: old.timestamp_ns.max(new.timestamp_ns),
+    }
+}

@@ -1,0 +1,87 @@
+//! Messages for programs: one JSON object a line.
+
+use super::{Message, Position, Stream};
+use crate::json::write_string;
+use crate::map_json::{write_entry, write_map};
+use crate::number::append;
+use crate::value_json::write_json;
+use crate::value_text::TextStyle;
+
+pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>) -> Stream {
+    match *message {
+        Message::AttachedProbes(count) => append(
+            out,
+            format_args!(
+                "{{\"type\": \"attached_probes\", \"count\": {count}, \"data\": {{\"probes\": {count}}}}}\n"
+            ),
+        ),
+        Message::Printf(text) => write_text("printf", text, out),
+        Message::Time(text) => write_text("time", text, out),
+        Message::Cat(text) => write_text("cat", text, out),
+        Message::Join(text) => write_text("join", text, out),
+        Message::System(text) => write_text("syscall", text, out),
+        Message::Value(value) => {
+            write_head("value", out);
+            write_json(value, style, out);
+            out.extend_from_slice(b"}\n");
+        }
+        Message::Map(map) => write_map(map, style, out),
+        Message::MapEntry { map, key, value } => write_entry(map, key, value, style, out),
+        Message::Errorf { text, position } => write_positioned("errorf", text, position, out),
+        Message::Warnf { text, position } => write_positioned("warnf", text, position, out),
+        Message::HelperError {
+            helper,
+            return_code,
+            text,
+            position,
+        } => {
+            write_head("helper_error", out);
+            out.extend_from_slice(b"{\"msg\": ");
+            write_string(text.as_bytes(), out);
+            out.extend_from_slice(b", \"helper\": ");
+            write_string(helper.as_bytes(), out);
+            append(out, format_args!(", \"retcode\": {return_code}, "));
+            write_position(position, out);
+            out.extend_from_slice(b"}}\n");
+        }
+        Message::LostEvents(count) => {
+            append(
+                out,
+                format_args!("{{\"type\": \"lost_events\", \"data\": {{\"events\": {count}}}}}\n"),
+            );
+        }
+        Message::End => {}
+    }
+    Stream::Output
+}
+
+pub(crate) fn write_head(kind: &str, out: &mut Vec<u8>) {
+    append(out, format_args!("{{\"type\": \"{kind}\", \"data\": "));
+}
+
+fn write_text(kind: &str, text: &[u8], out: &mut Vec<u8>) {
+    write_head(kind, out);
+    write_string(text, out);
+    out.extend_from_slice(b"}\n");
+}
+
+fn write_positioned(kind: &str, text: &[u8], position: Position<'_>, out: &mut Vec<u8>) {
+    write_head(kind, out);
+    out.extend_from_slice(b"{\"msg\": ");
+    write_string(text, out);
+    out.extend_from_slice(b", ");
+    write_position(position, out);
+    out.extend_from_slice(b"}}\n");
+}
+
+fn write_position(position: Position<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"filename\": ");
+    write_string(position.file.as_bytes(), out);
+    append(
+        out,
+        format_args!(
+            ", \"line\": {}, \"col\": {}",
+            position.line, position.column
+        ),
+    );
+}

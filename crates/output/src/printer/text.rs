@@ -1,0 +1,84 @@
+//! Messages for people.
+
+use super::{Message, Position, Stream};
+use crate::map_text::{write_entry, write_map};
+use crate::number::append;
+use crate::value_text::{TextStyle, write_value};
+
+pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>) -> Stream {
+    match *message {
+        Message::AttachedProbes(count) => {
+            let plural = if count == 1 { "" } else { "s" };
+            append(out, format_args!("Attached {count} probe{plural}\n"));
+            return Stream::Error;
+        }
+        Message::Printf(text)
+        | Message::Time(text)
+        | Message::Cat(text)
+        | Message::System(text) => {
+            out.extend_from_slice(text);
+        }
+        Message::Join(text) => {
+            out.extend_from_slice(text);
+            out.push(b'\n');
+        }
+        Message::Value(value) => {
+            write_value(value, style, out);
+            out.push(b'\n');
+        }
+        Message::Map(map) => write_map(map, style, out),
+        Message::MapEntry { map, key, value } => write_entry(map, Some(key), value, 1, style, out),
+        Message::Errorf { text, position } => {
+            write_positioned("ERROR", text, position, out);
+            return Stream::Error;
+        }
+        Message::Warnf { text, position } => {
+            write_positioned("WARNING", text, position, out);
+            return Stream::Error;
+        }
+        Message::HelperError {
+            helper,
+            return_code,
+            text,
+            position,
+        } => {
+            write_positioned("WARNING", text.as_bytes(), position, out);
+            append(
+                out,
+                format_args!("Additional Info - helper: {helper}, retcode: {return_code}\n"),
+            );
+            return Stream::Error;
+        }
+        Message::LostEvents(count) => {
+            append(out, format_args!("Lost {count} events\n"));
+            return Stream::Error;
+        }
+        Message::End => out.extend_from_slice(b"\n\n"),
+    }
+    Stream::Output
+}
+
+fn write_positioned(kind: &str, text: &[u8], position: Position<'_>, out: &mut Vec<u8>) {
+    let Position {
+        file,
+        line,
+        column,
+        end_column,
+        source_line,
+    } = position;
+    append(
+        out,
+        format_args!("{file}:{line}:{column}-{end_column}: {kind}: "),
+    );
+    out.extend_from_slice(text);
+    append(
+        out,
+        format_args!(
+            "\n{source_line}\n{:blank$}{:~<marked$}\n",
+            "",
+            "",
+            blank = column.saturating_sub(1),
+            marked = end_column.saturating_sub(column),
+        ),
+    );
+}

@@ -1,0 +1,182 @@
+//! Decoded values: complete in themselves, with symbols and names already found.
+
+use crate::resolve::{BuildIdFrame, Frame};
+use fathom_bpf::layout::StackMode;
+
+/// One thing that a script computed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing.
+    None,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A signed integer.
+    Int(i64),
+    /// An unsigned integer.
+    Uint(u64),
+    /// An integer whose value may have a name.
+    Enum {
+        /// The number, sign kept.
+        number: i64,
+        /// The constant's name, if one has that number.
+        name: Option<String>,
+    },
+    /// Shown in hex.
+    Pointer(u64),
+    /// Text as bytes, without NUL.
+    String {
+        /// The text.
+        bytes: Vec<u8>,
+        /// It was cut at the size limit.
+        is_truncated: bool,
+    },
+    /// Raw bytes.
+    Buffer(Vec<u8>),
+    /// `[a,b]`
+    Array(Vec<Value>),
+    /// `(a, b)`
+    Tuple(Vec<Value>),
+    /// `{ .name = value }`
+    Record(Vec<(String, Value)>),
+    /// A kernel or user stack, innermost frame first.
+    Stack {
+        /// How it is shown.
+        mode: StackMode,
+        /// Frames, at most as many as the script asked for.
+        frames: Vec<Frame>,
+    },
+    /// A stack with build ids.
+    BuildIdStack(Vec<BuildIdFrame>),
+    /// A symbolized address.
+    Symbol {
+        /// The outermost function there.
+        frame: Frame,
+        /// An address in a process, not in the kernel.
+        is_user: bool,
+    },
+    /// A number shown by a name: user, cgroup, errno, signal, system call, probe.
+    Named {
+        /// What the kernel sent.
+        number: i64,
+        /// What is shown.
+        text: String,
+    },
+    /// Network address, ready to be shown.
+    Inet(std::net::IpAddr),
+    /// Ethernet address.
+    Mac([u8; 6]),
+    /// A moment.
+    Timestamp {
+        /// Nanoseconds since 1970.
+        unix_ns: i64,
+        /// By the script's format.
+        text: String,
+    },
+    /// `avg()`
+    Average(Summary),
+    /// `stats()`
+    Stats(Summary),
+    /// `hist()` and `lhist()`
+    Histogram(Histogram),
+    /// `tseries()`
+    Series(Series),
+}
+
+/// Count and total, and the average that follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Number of samples.
+    pub count: u64,
+    /// Sum of the samples; wraps around like the kernel's.
+    pub total: u64,
+    /// Whether the total is read as signed.
+    pub is_signed: bool,
+}
+
+/// A histogram over all CPUs, without empty buckets before the first and after the last used one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// How the bounds are labelled.
+    pub scale: Scale,
+    /// In ascending order, contiguous.
+    pub buckets: Vec<Bucket>,
+}
+
+/// Spacing of a histogram's buckets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// Powers of two.
+    #[default]
+    Log2,
+    /// Equal steps.
+    Linear,
+}
+
+/// One row of a histogram; half-open, `None` is an open end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Smallest value in it.
+    pub low: Option<i128>,
+    /// First value above it.
+    pub high: Option<i128>,
+    /// Samples.
+    pub count: u64,
+}
+
+/// A time series over all CPUs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Series {
+    /// Length of an interval.
+    pub interval_ns: u64,
+    /// Number of intervals kept.
+    pub limit: u32,
+    /// Intervals that have a value, oldest first.
+    pub points: Vec<SeriesPoint>,
+}
+
+/// The value of one interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesPoint {
+    /// When the interval starts, by the kernel's boot clock.
+    pub start_ns: u64,
+    /// Aggregated value.
+    pub value: i128,
+}
+
+impl Value {
+    /// A whole text.
+    pub fn text(text: &str) -> Value {
+        Value::String {
+            bytes: text.as_bytes().to_vec(),
+            is_truncated: false,
+        }
+    }
+}
+
+impl Summary {
+    /// Total over count, rounded towards zero; 0 without samples.
+    pub fn average(&self) -> i128 {
+        if self.count == 0 {
+            return 0;
+        }
+        self.total() / i128::from(self.count)
+    }
+
+    /// The total with its sign.
+    pub fn total(&self) -> i128 {
+        if self.is_signed {
+            i128::from(self.total as i64)
+        } else {
+            i128::from(self.total)
+        }
+    }
+}
+
+impl Histogram {
+    /// Samples in all buckets.
+    pub fn total(&self) -> u64 {
+        self.buckets
+            .iter()
+            .fold(0u64, |sum, bucket| sum.wrapping_add(bucket.count))
+    }
+}
