@@ -1,0 +1,45 @@
+# The two that matter: `make demo` shows what Fathom does, `make test` runs everything that CI runs.
+
+TARGET  := x86_64-unknown-linux-gnu
+PREFIX  ?= /usr/local
+DESTDIR ?=
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+# The static release binary; cargo says where it has put it.
+BUILD   := cargo xtask build
+
+.PHONY: demo test bench install dist clean fmt lint vm
+
+demo:
+	scripts/setup.sh build
+	fathom=$$($(BUILD)) && scripts/demo.sh "$$fathom"
+
+test:
+	scripts/setup.sh all
+	cargo xtask test
+
+vm:
+	scripts/setup.sh all
+	cargo xtask vm
+
+bench:
+	scripts/setup.sh all
+	cargo xtask bench
+
+# Installs what `make dist` packs: the binary, the name `bpftrace` is left to whoever wants it.
+install: dist
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share"
+	install -m 755 dist/fathom-$(VERSION)/fathom "$(DESTDIR)$(PREFIX)/bin/fathom"
+	cp -R dist/fathom-$(VERSION)/share/. "$(DESTDIR)$(PREFIX)/share/"
+
+dist:
+	fathom=$$($(BUILD)) && scripts/dist.sh "$$fathom" "$(VERSION)" "$(TARGET)"
+
+clean:
+	cargo clean
+	rm -rf dist
+
+fmt:
+	cargo fmt --all
+
+lint:
+	cargo xtask test fmt clippy
