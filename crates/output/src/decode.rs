@@ -418,3 +418,30 @@ pub(crate) fn read_bits(
         false => ((shifted << unused) >> unused) as i64,
     })
 }
+
+/// A field as a number.
+#[derive(Clone, Copy)]
+pub(crate) struct Integer {
+    /// Sign-extended or zero-extended; an unsigned one of 8 bytes keeps its bits.
+    pub(crate) bits: i64,
+    pub(crate) size: u32,
+}
+
+/// Reads any field that is a number at heart.
+pub(crate) fn integer_of(field: &Field, event: &[u8]) -> Result<Integer, DecodeError> {
+    let (size, signed) = match field.layout {
+        Layout::Int { size, signed } | Layout::Enum { size, signed, .. } => (size, signed),
+        Layout::Bool => (1, false),
+        Layout::Username { size } => (size, false),
+        Layout::ErrorName { size } | Layout::SignalName { size } | Layout::SyscallName { size } => {
+            (size, true)
+        }
+        _ => (8, false),
+    };
+    let raw = slice(event, field.offset as usize, size as usize)?;
+    let bits = match field.bits {
+        Some((offset, width)) => read_bits(raw, offset, width, signed)?,
+        None => signed_number(raw, size, signed)?,
+    };
+    Ok(Integer { bits, size })
+}

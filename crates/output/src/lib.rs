@@ -6,6 +6,7 @@
 
 pub mod cells;
 pub mod decode;
+pub mod event;
 mod gfp;
 mod hist;
 mod json;
@@ -20,14 +21,17 @@ pub mod printf;
 pub mod resolve;
 mod series;
 pub mod stack;
+pub mod table;
 pub mod time;
 pub mod value;
 pub mod value_json;
 pub mod value_text;
 
 pub use decode::{DecodeContext, DecodeError, decode, decode_field};
+pub use event::{Event, EventDecoder, EventError};
 pub use map::{MapEntry, MapOptions, MapSnapshot, MapView};
 pub use printer::{Message, OutputFormat, Position, Printer, Stream};
 pub use printf::{FormatError, FormatPlan};
 pub use resolve::{Frame, LocalZone, NullResolver, Resolver};
+pub use table::{Align, Table, TableStyle};
 pub use value::Value;

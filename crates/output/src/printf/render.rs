@@ -2,8 +2,8 @@
 
 use super::parse::{Conversion, Format, FormatError, Length, Piece, Size, Spec};
 use crate::decode::{
-    DecodeContext, DecodeError, buffer_bytes, decode_field, read_bits, signed_number, slice,
-    string_bytes, string_ref_bytes,
+    DecodeContext, DecodeError, Integer, buffer_bytes, decode_field, integer_of, signed_number,
+    slice, string_bytes, string_ref_bytes,
 };
 use crate::number::{Digits, write_decimal, write_unsigned};
 use crate::resolve::Resolver;
@@ -260,31 +260,6 @@ fn sized(
         };
     }
     Ok((spec, columns))
-}
-
-/// An argument as a number.
-#[derive(Clone, Copy)]
-struct Integer {
-    bits: i64,
-    size: u32,
-}
-
-fn integer_of(field: &Field, event: &[u8]) -> Result<Integer, DecodeError> {
-    let (size, signed) = match field.layout {
-        Layout::Int { size, signed } | Layout::Enum { size, signed, .. } => (size, signed),
-        Layout::Bool => (1, false),
-        Layout::Username { size } => (size, false),
-        Layout::ErrorName { size } | Layout::SignalName { size } | Layout::SyscallName { size } => {
-            (size, true)
-        }
-        _ => (8, false),
-    };
-    let raw = slice(event, field.offset as usize, size as usize)?;
-    let bits = match field.bits {
-        Some((offset, width)) => read_bits(raw, offset, width, signed)?,
-        None => signed_number(raw, size, signed)?,
-    };
-    Ok(Integer { bits, size })
 }
 
 fn masked(number: i64, size: u32) -> u64 {
