@@ -6,8 +6,18 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+pub mod constant;
 pub mod diagnostic;
+mod dump;
+mod format;
+pub mod lexer;
+mod parser;
 pub mod span;
+pub mod token;
+pub mod visit;
 
 pub use diagnostic::{Diagnostic, Severity, suggest};
+pub use format::format;
+pub use dump::{Spans, dump_ast, dump_tokens};
+pub use parser::{Lexed, ParseOptions, Parsed, lex, parse};
 pub use span::{LineIndex, SourceId, Span};
