@@ -144,6 +144,21 @@ impl Builder {
         self.push(None, op);
     }
 
+    /// A value that [`Builder::define`] gives its instruction later, in a block that dominates all its uses.
+    pub fn reserve_value(&mut self) -> Value {
+        self.new_value()
+    }
+
+    /// Appends the instruction of a reserved value.
+    pub fn define(&mut self, value: Value, op: Op) {
+        self.push(Some(value), op);
+    }
+
+    /// Calls a helper that gives nothing.
+    pub fn call_effect(&mut self, helper: Helper, args: &[Value]) {
+        self.effect(Op::Call { helper, args: args.to_vec() });
+    }
+
     /// A constant.
     pub fn constant(&mut self, value: i64) -> Value {
         self.emit(Op::Const(value))
@@ -310,7 +325,8 @@ impl Builder {
     }
 }
 
-fn parameter_count(signature: Signature) -> usize {
+/// How many parameters a function has.
+pub(super) fn parameter_count(signature: Signature) -> usize {
     match signature {
         Signature::Main => 1,
         Signature::LoopCallback => 2,

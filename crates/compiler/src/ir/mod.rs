@@ -13,13 +13,20 @@
 //! b1:
 //!   return 0
 //! b2(v3):
-//!   store.w [slot0 + 0], v3
+//!   v4 = slot0
+//!   store.w stack [v4 + 0], v3
 //!   ...
 //! ```
 
 mod builder;
+pub mod cfg;
+mod text;
+pub mod verify;
+mod walk;
 
-pub use builder::{Builder, Variable};
+pub use builder::{Builder, Variable, targets, targets_mut};
+pub use verify::verify;
+pub use walk::{extend, swap_bytes};
 
 use fathom_bpf::helper::Helper;
 use fathom_bpf::map::MapId;
@@ -164,6 +171,7 @@ pub enum Memory {
 
 /// Arithmetic on two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "told by the names")]
 pub enum BinaryOp {
     Add,
     Sub,
@@ -184,6 +192,7 @@ pub enum BinaryOp {
 
 /// A comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "told by the names")]
 pub enum Compare {
     Eq,
     Ne,
@@ -212,6 +221,7 @@ pub enum AtomicOp {
 
 /// What an instruction does.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "fields are told by the variant's own words")]
 pub enum Op {
     /// A constant.
     Const(i64),
@@ -249,6 +259,7 @@ pub enum Op {
 
 /// How a block ends.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "fields are told by the variant's own words")]
 pub enum Terminator {
     /// Goes on elsewhere.
     Jump(Target),
