@@ -4,9 +4,13 @@
 //! Nothing here does I/O. Start reading at [`object`].
 #![forbid(unsafe_code)]
 
+pub mod btf_writer;
+pub mod elf;
 pub mod helper;
 pub mod insn;
+pub mod interpreter;
 pub mod layout;
+pub mod link;
 pub mod map;
 pub mod object;
 

@@ -71,6 +71,8 @@ pub enum MapRole {
     Stacks,
     /// Working memory of programs; its contents mean nothing outside of them.
     Scratch,
+    /// One `u64` in an array: the boot clock (`bpf_ktime_get_boot_ns`) when the session started; written by the runner.
+    StartTime,
     /// Constant bytes, frozen before programs run.
     ReadOnly(Vec<u8>),
     /// Helper errors: per-CPU array of [`RuntimeErrorCounter`]s, index = error site (see [`crate::object::Object::error_sites`]).

@@ -306,6 +306,8 @@ pub enum Place {
         access: Access,
         pid: Option<u32>,
     },
+    /// A further site of a multi link: attached together with that attach point.
+    Member { of: u32 },
     /// The XDP hook of a network device.
     Xdp { device: String },
     /// The tc hook of a network device.
