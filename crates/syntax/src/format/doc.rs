@@ -17,8 +17,6 @@ pub(super) enum Doc {
     HardLine,
     /// An empty line, if the line before is not empty; breaks the groups around it.
     BlankLine,
-    /// Text only if the group breaks.
-    IfBroken(&'static str),
     /// One after the other.
     Concat(Vec<Doc>),
     /// Indented by one step after line ends.
@@ -64,11 +62,9 @@ pub(super) fn lay_out(doc: &Doc, width: usize) -> String {
         match doc {
             Doc::Text(text) | Doc::Trailing(text) => writer.text(text),
             Doc::Verbatim(text) => writer.verbatim(text),
-            Doc::IfBroken(text) if broken => writer.text(text),
             Doc::Line if !broken => writer.text(" "),
-            Doc::SoftLine | Doc::IfBroken(_) if !broken => {}
+            Doc::SoftLine if !broken => {}
             Doc::Line | Doc::SoftLine | Doc::HardLine => writer.line_end(indent),
-            Doc::IfBroken(_) => {}
             Doc::BlankLine => writer.blank_line(indent),
             Doc::Concat(docs) => pending.extend(docs.iter().rev().map(|doc| (indent, broken, doc))),
             Doc::Indent(inner) => pending.push((indent + STEP, broken, inner)),
@@ -146,7 +142,7 @@ impl Writer {
                 Doc::Line | Doc::SoftLine if broken => return true,
                 Doc::HardLine | Doc::BlankLine | Doc::Trailing(_) => return true,
                 Doc::Line => 1,
-                Doc::SoftLine | Doc::IfBroken(_) => 0,
+                Doc::SoftLine => 0,
                 Doc::Concat(docs) => {
                     stack.extend(docs.iter().rev().map(|doc| (broken, doc)));
                     0
