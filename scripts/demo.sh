@@ -21,8 +21,8 @@ fi
 trace() {
     sed "s|\$BIN|$folder/ledger|" "$here/$1" >"$folder/$1"
     case $(basename "$tracer") in
-        bpftrace*) timeout 60 "$tracer" "$folder/$1" -c "$folder/ledger $folder" ;;
-        *) timeout 60 "$tracer" run "$folder/$1" -c "$folder/ledger $folder" ;;
+        bpftrace*) timeout "${DEMO_LIMIT:-60}" "$tracer" "$folder/$1" -c "$folder/ledger $folder" ;;
+        *) timeout "${DEMO_LIMIT:-60}" "$tracer" run "$folder/$1" -c "$folder/ledger $folder" ;;
     esac
 }
 
