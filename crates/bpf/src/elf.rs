@@ -5,7 +5,7 @@
 //! tracepoint/cat/ev   programs, one section per kind and target; equal names share a section
 //! .rel*               where addresses of maps and functions go
 //! .maps               one variable per map, its definition told by BTF
-//! .rodata.* .bss.*    maps whose values programs address directly
+//! .rodata.* .data.*   maps whose values programs address directly
 //! license .BTF .BTF.ext .symtab .strtab
 //! ```
 //!

@@ -7,8 +7,6 @@ pub(super) struct Section {
     kind: u32,
     flags: u64,
     bytes: Vec<u8>,
-    /// Size in memory when `bytes` are not stored (`SHT_NOBITS`).
-    zeros: u64,
     link: u32,
     info: u32,
     align: u64,
@@ -18,7 +16,6 @@ pub(super) struct Section {
 const SHT_PROGBITS: u32 = 1;
 const SHT_SYMTAB: u32 = 2;
 const SHT_STRTAB: u32 = 3;
-const SHT_NOBITS: u32 = 8;
 const SHT_REL: u32 = 9;
 const SHF_WRITE: u64 = 1;
 const SHF_ALLOC: u64 = 2;
@@ -55,14 +52,6 @@ impl Section {
 
     pub(super) fn debug(name: &str, bytes: Vec<u8>) -> Section {
         Section::progbits(name, 0, bytes)
-    }
-
-    pub(super) fn zeros(name: &str, size: u64) -> Section {
-        Section {
-            kind: SHT_NOBITS,
-            zeros: size,
-            ..Section::progbits(name, SHF_ALLOC | SHF_WRITE, Vec::new())
-        }
     }
 }
 
@@ -245,11 +234,7 @@ impl ElfFile {
 
 impl Section {
     fn write_header(&self, name: u32, offset: u64, out: &mut Vec<u8>) {
-        let size = if self.kind == SHT_NOBITS {
-            self.zeros
-        } else {
-            self.bytes.len() as u64
-        };
+        let size = self.bytes.len() as u64;
         out.extend(name.to_ne_bytes());
         out.extend(self.kind.to_ne_bytes());
         out.extend(self.flags.to_ne_bytes());

@@ -80,15 +80,17 @@ pub(super) fn add_sections(
     symbols
 }
 
-/// libbpf knows data maps by the beginning of their section's name.
+/// libbpf knows data maps by the beginning of their section's name. Old releases (1.1) know `.data.*` and `.rodata.*`
+/// but no `.bss.*`, so zeros are stored.
 fn value_section(map: &Map, name: &str) -> Section {
+    let size = map.value_size as usize;
     match &map.role {
         MapRole::ReadOnly(bytes) => {
             let mut bytes = bytes.clone();
-            bytes.resize((map.value_size as usize).max(bytes.len()), 0);
+            bytes.resize(size.max(bytes.len()), 0);
             Section::read_only(&format!(".rodata.{name}"), bytes)
         }
-        _ => Section::zeros(&format!(".bss.{name}"), u64::from(map.value_size)),
+        _ => Section::data(&format!(".data.{name}"), vec![0; size]),
     }
 }
 

@@ -262,7 +262,51 @@ fn dump(elf: &[u8]) -> String {
 #[test]
 fn sections_symbols_and_relocations() {
     let elf = write(&sample()).expect("the sample has a form as ELF");
-    expect![[r#""#]].assert_eq(&dump(&elf));
+    expect![[r#"
+        1 .text type 1 32
+        2 tracepoint/syscalls/sys_enter_nanosleep type 1 80
+        3 raw_tp type 1 144
+        4 perf_event type 1 16
+        5 xdp type 1 16
+        6 tc type 1 16
+        7 uretprobe//bin/true:main type 1 16
+        8 raw_tp/sched_switch type 1 16
+        9 .maps type 1 144
+        10 .data._b type 1 16
+        11 .rodata.text type 1 16
+        12 license type 1 4
+        13 .BTF type 1
+        14 .BTF.ext type 1
+        15 .reltracepoint/syscalls/sys_enter_nanosleep type 9 32 for 2: 0→20/1 40→21/1
+        16 .relraw_tp type 9 48 for 3: 16→1/1 72→19/1 88→1/1
+        17 .symtab type 2 624
+        18 .strtab type 3
+        symbol 1 `` 0x03 in 1 at 0+0
+        symbol 2 `looping_turn` 0x02 in 1 at 0+16
+        symbol 3 `each_turn` 0x02 in 1 at 16+16
+        symbol 4 `` 0x03 in 2 at 0+0
+        symbol 5 `` 0x03 in 3 at 0+0
+        symbol 6 `` 0x03 in 4 at 0+0
+        symbol 7 `` 0x03 in 5 at 0+0
+        symbol 8 `` 0x03 in 6 at 0+0
+        symbol 9 `` 0x03 in 7 at 0+0
+        symbol 10 `` 0x03 in 8 at 0+0
+        symbol 11 `counting` 0x12 in 2 at 0+80
+        symbol 12 `looping` 0x12 in 3 at 0+72
+        symbol 13 `each` 0x12 in 3 at 72+72
+        symbol 14 `on_event` 0x12 in 4 at 0+16
+        symbol 15 `packet` 0x12 in 5 at 0+16
+        symbol 16 `filter` 0x12 in 6 at 0+16
+        symbol 17 `user` 0x12 in 7 at 0+16
+        symbol 18 `raw` 0x12 in 8 at 0+16
+        symbol 19 `_a` 0x11 in 9 at 0+32
+        symbol 20 `_b` 0x11 in 10 at 0+16
+        symbol 21 `text` 0x11 in 11 at 0+16
+        symbol 22 `events` 0x11 in 9 at 32+16
+        symbol 23 `perf` 0x11 in 9 at 48+32
+        symbol 24 `stacks` 0x11 in 9 at 80+32
+        symbol 25 `errors` 0x11 in 9 at 112+32
+    "#]].assert_eq(&dump(&elf));
 }
 
 /// Same object, same bytes.
