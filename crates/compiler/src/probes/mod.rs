@@ -1,14 +1,26 @@
 //! Probe patterns to concrete attach points, grouped by argument types: after this stage globs are gone.
 //!
-//! A provider is one file here and one row in its table; it turns a pattern into [`Expanded`] groups. Each group becomes
+//! A provider is one file here and one row in its table; it turns a pattern into places, which [`expand()`] joins into groups. Each group becomes
 //! one BPF program, so a probe's body is checked once per distinct signature and not once per match.
 
 pub mod context;
+mod expand;
+mod list;
+mod number;
+mod provider;
+mod providers;
+mod registers;
+#[cfg(test)]
+mod tests;
 
 use fathom_bpf::object::{Place, ProgramKind};
 use fathom_syntax::span::Span;
 
 pub use context::{ArgSource, Argument, Context};
+pub use expand::{ExpandOptions, Expansion, Mode, Needs, expand};
+pub use list::{ListOptions, ProbeListing, list};
+pub use provider::provider_name;
+pub use registers::{register_names, register_offset};
 
 /// Attach points that can share one program.
 #[derive(Clone, Debug, PartialEq)]
