@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod config;
 pub mod features;
 pub mod ir;
 pub mod probes;
 pub mod ty;
+pub mod types;
