@@ -2,13 +2,13 @@
 //! from which line of the script.
 //!
 //! Only kinds that Linux 5.10 accepts are written: INT, PTR, ARRAY, STRUCT, FUNC_PROTO, FUNC, VAR, DATASEC.
-//! [`ObjectBtf::new`] is what a loader needs; [`Types`] and [`function_name`] also serve the ELF writer.
+//! [`ObjectBtf::new`] is what a loader needs; [`Types`] also serves the ELF writer.
 
 mod layouts;
 mod lines;
 mod types;
 
-pub use types::{Linkage, Member, SectionVariable, TypeId, Types};
+pub use types::{Member, SectionVariable, TypeId, Types};
 
 pub(crate) use layouts::map_types;
 pub(crate) use lines::LineTable;
@@ -73,28 +73,18 @@ impl ObjectBtf {
 }
 
 fn func_info(types: &mut Types, program: &Program) -> Vec<[u32; 2]> {
-    let functions = program.functions.iter().enumerate();
+    let functions = program.functions.iter();
     functions
-        .map(|(index, function)| {
-            let linkage = if index == 0 {
-                Linkage::Global
-            } else {
-                Linkage::Static
-            };
+        .map(|function| {
             let name = identifier(&function.name);
-            let id = function_type(types, &name, function.signature, linkage);
+            let id = function_type(types, &name, function.signature);
             [function.first_insn, id.0]
         })
         .collect()
 }
 
 /// Describes one function.
-pub(crate) fn function_type(
-    types: &mut Types,
-    name: &str,
-    signature: Signature,
-    linkage: Linkage,
-) -> TypeId {
+pub(crate) fn function_type(types: &mut Types, name: &str, signature: Signature) -> TypeId {
     let pointer = types.pointer(TypeId::VOID);
     let (result, parameters) = match signature {
         Signature::Main => (types.int("int", 4, true), vec![("ctx", pointer)]),
@@ -110,7 +100,7 @@ pub(crate) fn function_type(
         }
     };
     let prototype = types.function_prototype(result, &parameters);
-    types.function(name, prototype, linkage)
+    types.function(name, prototype)
 }
 
 /// The name with everything that a C identifier cannot have replaced by `_`; at most 127 bytes as in the kernel.

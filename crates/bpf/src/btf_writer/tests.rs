@@ -302,7 +302,7 @@ fn functions_and_lines() {
         1 ptr 0
         2 int int 4 0x1000020
         3 proto 2 ctx:1
-        4 func main 3 linkage 1
+        4 func main 3 linkage 0
         5 int __u64 8 0x40
         6 int long 8 0x1000040
         7 proto 6 index:5 ctx:1

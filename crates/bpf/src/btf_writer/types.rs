@@ -17,15 +17,6 @@ impl TypeId {
     pub const VOID: TypeId = TypeId(0);
 }
 
-/// Who may call a function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Linkage {
-    /// Verified together with its callers.
-    Static = 0,
-    /// Verified on its own.
-    Global = 1,
-}
-
 /// A member of a structure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -178,11 +169,11 @@ impl Types {
         self.add(0, info(kind::FUNC_PROTO, parameters.len()), result.0, &rest)
     }
 
-    /// A function; `name` must be a C identifier.
-    pub fn function(&mut self, name: &str, prototype: TypeId, linkage: Linkage) -> TypeId {
+    /// A static function; `name` must be a C identifier. For a global one the kernel would judge the arguments by
+    /// their types and fill the verifier's log with doubts about `void *`.
+    pub fn function(&mut self, name: &str, prototype: TypeId) -> TypeId {
         let name = self.string(name);
-        // A function's linkage lies where others have their number of members.
-        self.add(name, info(kind::FUNC, linkage as usize), prototype.0, &[])
+        self.add(name, info(kind::FUNC, 0), prototype.0, &[])
     }
 
     /// A global variable.

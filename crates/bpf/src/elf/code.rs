@@ -3,7 +3,7 @@
 use super::file::{ElfRelocation, RelocationType, SectionIndex, SymbolIndex};
 use super::section_name::section_name;
 use super::{ElfError, ElfFile, Names, Object, Section, Symbol, SymbolKind};
-use crate::btf_writer::{LineTable, Linkage, Types, function_type};
+use crate::btf_writer::{LineTable, Types, function_type};
 use crate::insn::{Insn, Operation, to_bytes};
 use crate::object::{Program, ProgramId, Relocation, RelocationKind};
 
@@ -115,15 +115,15 @@ impl Code {
         for (index, (first_insn, end_insn)) in function_ranges(program)?.into_iter().enumerate() {
             let function = &program.functions[index];
             let is_main = index == 0;
-            let (section, name, linkage) = if is_main {
-                (main_section, &program.name, Linkage::Global)
+            let (section, name) = if is_main {
+                (main_section, &program.name)
             } else {
-                (0, &function.name, Linkage::Static)
+                (0, &function.name)
             };
             let name = names.unique(name);
             let target = &mut self.sections[section];
             let slot = target.insns.len();
-            let ty = function_type(types, &name, function.signature, linkage);
+            let ty = function_type(types, &name, function.signature);
             target.func_info.push([slot as u32 * 8, ty.0]);
             target.insns.extend(&program.insns[first_insn..end_insn]);
             target.functions.push(CodeFunction {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::helper::Helper;
 
 /// One of each kind, with the bytes an assembler gives (little-endian).
 fn samples() -> Vec<(Vec<Insn>, [u8; 8])> {

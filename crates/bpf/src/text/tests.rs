@@ -42,6 +42,7 @@ fn each_kind_of_instruction() {
     ]);
     listing.extend(Insn::load_pseudo(Reg::R1, PseudoImm::MapFd(3)));
     expect![[r#"
+        code
              0: r6 = r1
              1: w1 = -1
              2: r1 s/= r2
@@ -67,7 +68,8 @@ fn each_kind_of_instruction() {
             21: exit
             22: invalid Insn { opcode: 255, dst: 0, src: 0, offset: 0, imm: 0 }
             23: r1 = map fd 3
-    "#]].assert_eq(&insns(&listing));
+    "#]]
+    .assert_eq(&format!("code\n{}", insns(&listing)));
 }
 
 fn sample() -> Object {
