@@ -48,7 +48,7 @@ pub fn merge_buckets(
                 Some(bucket) => hist_bucket_range(bucket, bits),
                 None => (None, None),
             };
-            histogram(cells, Scale::Log2, hist_bucket_count(bits), range)
+            histogram(cells, Scale::Log2 { bits }, hist_bucket_count(bits), range)
         }
         Layout::Lhist { min, max, step } => {
             let last = lhist_bucket_count(min, max, step) - 1;
@@ -59,7 +59,7 @@ pub fn merge_buckets(
                 Some(bucket) if bucket == last => (Some(bound(last - 1)), None),
                 Some(bucket) => (Some(bound(bucket - 1)), Some(bound(bucket))),
             };
-            histogram(cells, Scale::Linear, last + 1, range)
+            histogram(cells, Scale::Linear { step }, last + 1, range)
         }
         Layout::TimeSeries { .. } => series(cells, layout),
         _ => Err(DecodeError::Aggregation),
@@ -86,6 +86,7 @@ fn summary(cells: &[&[u8]], signed: bool) -> Result<Summary, DecodeError> {
         total: sum(cells, 0)?,
         count: sum(cells, 8)?,
         is_signed: signed,
+        divisor: 1,
     })
 }
 

@@ -146,7 +146,7 @@ fn resolved(bytes: &[u8], layout: &Layout, ctx: &DecodeContext<'_>) -> Result<Va
             let name = u32::try_from(uid)
                 .ok()
                 .and_then(|uid| resolver.username(uid));
-            named(uid, name, |uid| uid.to_string())
+            named(uid, name)
         }
         Layout::Timestamp { mode, format } => {
             let unix_ns = resolver.unix_ns(*mode, read_u64(bytes, 0)?);
@@ -157,38 +157,32 @@ fn resolved(bytes: &[u8], layout: &Layout, ctx: &DecodeContext<'_>) -> Result<Va
         }
         Layout::CgroupPath { filter } => {
             let id = read_u64(bytes, 0)?;
-            named(id as i64, resolver.cgroup_path(id, filter), |_| {
-                String::new()
-            })
+            named(id as i64, resolver.cgroup_path(id, filter))
         }
         Layout::ErrorName { size } => {
             let number = signed_number(bytes, *size, true)?;
-            named(number, Some(crate::names::strerror(number)), |_| {
-                String::new()
-            })
+            named(number, Some(crate::names::strerror(number).to_owned()))
         }
         Layout::SignalName { size } => {
             let number = signed_number(bytes, *size, true)?;
-            named(number, crate::names::signal_name(number), |_| String::new())
+            named(number, Some(crate::names::signal_text(number)))
         }
         Layout::SyscallName { size } => {
             let number = signed_number(bytes, *size, true)?;
-            named(
-                number,
-                crate::names::syscall_name(number).map(str::to_owned),
-                |_| String::new(),
-            )
+            let name = crate::names::syscall_name(number).unwrap_or("Unknown syscall");
+            named(number, Some(name.to_owned()))
         }
         Layout::Probe => {
             let index = read_u64(bytes, 0)?;
-            named(index as i64, resolver.probe_name(index), |_| String::new())
+            named(index as i64, resolver.probe_name(index))
         }
         _ => unreachable!("decode: {layout:?} is handled by decode()"),
     })
 }
 
-fn named(number: i64, text: Option<String>, unknown: impl Fn(i64) -> String) -> Value {
-    let text = text.unwrap_or_else(|| unknown(number));
+/// Shows nothing where the machine knows no name, as upstream.
+fn named(number: i64, text: Option<String>) -> Value {
+    let text = text.unwrap_or_default();
     Value::Named { number, text }
 }
 
@@ -419,16 +413,8 @@ pub(crate) fn read_bits(
     })
 }
 
-/// A field as a number.
-#[derive(Clone, Copy)]
-pub(crate) struct Integer {
-    /// Sign-extended or zero-extended; an unsigned one of 8 bytes keeps its bits.
-    pub(crate) bits: i64,
-    pub(crate) size: u32,
-}
-
-/// Reads any field that is a number at heart.
-pub(crate) fn integer_of(field: &Field, event: &[u8]) -> Result<Integer, DecodeError> {
+/// Reads any field that is a number at heart; an unsigned one of 8 bytes keeps its bits.
+pub(crate) fn integer_of(field: &Field, event: &[u8]) -> Result<i64, DecodeError> {
     let (size, signed) = match field.layout {
         Layout::Int { size, signed } | Layout::Enum { size, signed, .. } => (size, signed),
         Layout::Bool => (1, false),
@@ -439,9 +425,8 @@ pub(crate) fn integer_of(field: &Field, event: &[u8]) -> Result<Integer, DecodeE
         _ => (8, false),
     };
     let raw = slice(event, field.offset as usize, size as usize)?;
-    let bits = match field.bits {
-        Some((offset, width)) => read_bits(raw, offset, width, signed)?,
-        None => signed_number(raw, size, signed)?,
-    };
-    Ok(Integer { bits, size })
+    match field.bits {
+        Some((offset, width)) => read_bits(raw, offset, width, signed),
+        None => signed_number(raw, size, signed),
+    }
 }

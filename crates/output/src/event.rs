@@ -205,16 +205,16 @@ impl Prepared {
             }
             ActionKind::Exit { code } => Event::Exit {
                 code: match code {
-                    Some(field) => integer_of(field, event)?.bits,
+                    Some(field) => integer_of(field, event)?,
                     None => 0,
                 },
             },
             ActionKind::Unwatch { address } => Event::Unwatch {
-                address: integer_of(address, event)?.bits as u64,
+                address: integer_of(address, event)? as u64,
             },
             ActionKind::WritePacket { path, time, packet } => Event::Packet {
                 path,
-                boot_ns: integer_of(time, event)?.bits as u64,
+                boot_ns: integer_of(time, event)? as u64,
                 bytes: match decode_field(event, packet, &ctx)? {
                     Value::Buffer(bytes) => bytes,
                     _ => Vec::new(),

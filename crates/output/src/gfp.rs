@@ -46,7 +46,7 @@ const FLAGS: &[(u32, &str)] = &[
 /// Appends the names with `|` between them; what has no name is shown in hex.
 pub(crate) fn write_flags(mut flags: u32, out: &mut Vec<u8>) {
     if flags == 0 {
-        out.extend_from_slice(b"none");
+        out.extend_from_slice(b"0");
         return;
     }
     let start = out.len();

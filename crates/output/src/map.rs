@@ -32,8 +32,6 @@ pub struct MapView {
     pub is_keyed: bool,
     /// In ascending order; at most one when not keyed.
     pub rows: Vec<MapRow>,
-    /// Divides what is shown; 1 changes nothing.
-    pub divisor: u64,
 }
 
 /// A key with its value.
@@ -41,7 +39,7 @@ pub struct MapView {
 pub struct MapRow {
     /// `None` for scalar maps.
     pub key: Option<Value>,
-    /// Merged over CPUs.
+    /// Merged over CPUs and divided.
     pub value: Value,
 }
 
@@ -85,8 +83,13 @@ impl MapView {
         Ok(MapView {
             name: map.name.clone(),
             is_keyed: map.key.is_some(),
-            rows: rows.drain(skipped..).map(|(_, row)| row).collect(),
-            divisor: options.divisor.unwrap_or(1).max(1),
+            rows: rows
+                .drain(skipped..)
+                .map(|(_, row)| MapRow {
+                    value: row.value.divided(options.divisor.unwrap_or(1)),
+                    key: row.key,
+                })
+                .collect(),
         })
     }
 }

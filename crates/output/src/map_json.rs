@@ -31,21 +31,6 @@ pub fn write_map(map: &MapView, style: &TextStyle, out: &mut Vec<u8>) {
     out.extend_from_slice(b"}}\n");
 }
 
-/// Appends one row as an object of its own.
-pub(crate) fn write_entry(
-    name: &str,
-    key: &Value,
-    value: &Value,
-    style: &TextStyle,
-    out: &mut Vec<u8>,
-) {
-    open(kind(value), name, out);
-    out.push(b'{');
-    write_key(key, style, out);
-    write_json(value, style, out);
-    out.extend_from_slice(b"}}}\n");
-}
-
 fn open(kind: &str, name: &str, out: &mut Vec<u8>) {
     crate::printer::write_json_head(kind, out);
     out.push(b'{');
@@ -55,29 +40,36 @@ fn open(kind: &str, name: &str, out: &mut Vec<u8>) {
 
 fn kind(value: &Value) -> &'static str {
     match value {
-        Value::Stats(_) => "stats",
+        Value::Stats(_) | Value::Average(_) => "stats",
         Value::Histogram(_) => "hist",
         Value::Series(_) => "tseries",
         _ => "map",
     }
 }
 
-/// Keys are strings; the parts of a tuple are joined with commas.
+/// Keys are strings; the parts of a tuple are joined with commas, tuples within keep their parentheses.
 fn write_key(key: &Value, style: &TextStyle, out: &mut Vec<u8>) {
     let mut text = Vec::new();
-    join_key(key, style, &mut text);
+    match key {
+        Value::Tuple(parts) => join_parts(parts, style, &mut text),
+        _ => write_value(key, style, &mut text),
+    }
     write_string(&text, out);
     out.extend_from_slice(b": ");
 }
 
-fn join_key(key: &Value, style: &TextStyle, text: &mut Vec<u8>) {
-    let Value::Tuple(parts) = key else {
-        return write_value(key, style, text);
-    };
+fn join_parts(parts: &[Value], style: &TextStyle, text: &mut Vec<u8>) {
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
             text.push(b',');
         }
-        join_key(part, style, text);
+        match part {
+            Value::Tuple(parts) => {
+                text.push(b'(');
+                join_parts(parts, style, text);
+                text.push(b')');
+            }
+            _ => write_value(part, style, text),
+        }
     }
 }

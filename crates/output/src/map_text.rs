@@ -2,31 +2,21 @@
 
 use crate::hist::write_histogram;
 use crate::map::MapView;
-use crate::number::write_wide;
-use crate::value::{Summary, Value};
+use crate::value::Value;
 use crate::value_text::{TextStyle, write_value};
 
-/// Appends all rows and, behind them, an empty line.
+/// Appends all rows; behind each histogram stands an empty line.
 pub fn write_map(map: &MapView, style: &TextStyle, out: &mut Vec<u8>) {
     for row in &map.rows {
-        write_entry(
-            &map.name,
-            row.key.as_ref(),
-            &row.value,
-            map.divisor,
-            style,
-            out,
-        );
+        write_entry(&map.name, row.key.as_ref(), &row.value, style, out);
     }
-    out.push(b'\n');
 }
 
 /// Appends one row with its newline.
-pub(crate) fn write_entry(
+fn write_entry(
     name: &str,
     key: Option<&Value>,
     value: &Value,
-    divisor: u64,
     style: &TextStyle,
     out: &mut Vec<u8>,
 ) {
@@ -39,7 +29,7 @@ pub(crate) fn write_entry(
     match value {
         Value::Histogram(histogram) => {
             out.extend_from_slice(b":\n");
-            write_histogram(histogram, divisor, out);
+            write_histogram(histogram, out);
         }
         Value::Series(_) => {
             out.extend_from_slice(b":\n");
@@ -47,7 +37,7 @@ pub(crate) fn write_entry(
         }
         _ => {
             out.extend_from_slice(b": ");
-            write_divided(value, divisor, style, out);
+            write_value(value, style, out);
         }
     }
     out.push(b'\n');
@@ -63,23 +53,5 @@ fn write_key(key: &Value, style: &TextStyle, out: &mut Vec<u8>) {
             out.extend_from_slice(b", ");
         }
         write_value(part, style, out);
-    }
-}
-
-fn write_divided(value: &Value, divisor: u64, style: &TextStyle, out: &mut Vec<u8>) {
-    let divisor = i128::from(divisor.max(1));
-    match value {
-        Value::Int(number) => write_wide(i128::from(*number) / divisor, out),
-        Value::Uint(number) => write_wide(i128::from(*number) / divisor, out),
-        Value::Average(summary) => write_wide(summary.average() / divisor, out),
-        Value::Stats(summary) if divisor > 1 => {
-            let total = summary.total() / divisor;
-            let divided = Summary {
-                total: total as u64,
-                ..*summary
-            };
-            write_value(&Value::Stats(divided), style, out);
-        }
-        _ => write_value(value, style, out),
     }
 }

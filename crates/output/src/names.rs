@@ -1,10 +1,18 @@
 //! Names of numbers: errors, signals and system calls (Linux, x86_64).
 
 /// Text of strerror(3) in the C locale.
-pub fn strerror(number: i64) -> String {
-    match find(ERRORS, number) {
-        Some(text) => text.to_owned(),
-        None => format!("Unknown error {number}"),
+pub fn strerror(number: i64) -> &'static str {
+    find(ERRORS, number).unwrap_or("Unknown error")
+}
+
+/// Text of strsignal(3) in the C locale: `Killed` for 9. This is what scripts see as the name of a signal.
+pub fn signal_text(number: i64) -> String {
+    match number {
+        34..=64 => format!("Real-time signal {}", number - 34),
+        _ => match signal(number) {
+            Some((_, _, text)) => (*text).to_owned(),
+            None => format!("Unknown signal {number}"),
+        },
     }
 }
 
@@ -13,8 +21,12 @@ pub fn signal_name(number: i64) -> Option<String> {
     match number {
         34 => Some("SIGRTMIN".into()),
         35..=64 => Some(format!("SIGRTMIN+{}", number - 34)),
-        _ => find(SIGNALS, number).map(str::to_owned),
+        _ => signal(number).map(|(_, name, _)| (*name).to_owned()),
     }
+}
+
+fn signal(number: i64) -> Option<&'static (i64, &'static str, &'static str)> {
+    SIGNALS.iter().find(|row| row.0 == number)
 }
 
 /// `openat` for 257.
@@ -164,39 +176,39 @@ const ERRORS: &[(u16, &str)] = &[
     (133, "Memory page has hardware error"),
 ];
 
-/// arch/x86/include/uapi/asm/signal.h
-const SIGNALS: &[(u16, &str)] = &[
-    (1, "SIGHUP"),
-    (2, "SIGINT"),
-    (3, "SIGQUIT"),
-    (4, "SIGILL"),
-    (5, "SIGTRAP"),
-    (6, "SIGABRT"),
-    (7, "SIGBUS"),
-    (8, "SIGFPE"),
-    (9, "SIGKILL"),
-    (10, "SIGUSR1"),
-    (11, "SIGSEGV"),
-    (12, "SIGUSR2"),
-    (13, "SIGPIPE"),
-    (14, "SIGALRM"),
-    (15, "SIGTERM"),
-    (16, "SIGSTKFLT"),
-    (17, "SIGCHLD"),
-    (18, "SIGCONT"),
-    (19, "SIGSTOP"),
-    (20, "SIGTSTP"),
-    (21, "SIGTTIN"),
-    (22, "SIGTTOU"),
-    (23, "SIGURG"),
-    (24, "SIGXCPU"),
-    (25, "SIGXFSZ"),
-    (26, "SIGVTALRM"),
-    (27, "SIGPROF"),
-    (28, "SIGWINCH"),
-    (29, "SIGIO"),
-    (30, "SIGPWR"),
-    (31, "SIGSYS"),
+/// arch/x86/include/uapi/asm/signal.h, with the C library's words.
+const SIGNALS: &[(i64, &str, &str)] = &[
+    (1, "SIGHUP", "Hangup"),
+    (2, "SIGINT", "Interrupt"),
+    (3, "SIGQUIT", "Quit"),
+    (4, "SIGILL", "Illegal instruction"),
+    (5, "SIGTRAP", "Trace/breakpoint trap"),
+    (6, "SIGABRT", "Aborted"),
+    (7, "SIGBUS", "Bus error"),
+    (8, "SIGFPE", "Floating point exception"),
+    (9, "SIGKILL", "Killed"),
+    (10, "SIGUSR1", "User defined signal 1"),
+    (11, "SIGSEGV", "Segmentation fault"),
+    (12, "SIGUSR2", "User defined signal 2"),
+    (13, "SIGPIPE", "Broken pipe"),
+    (14, "SIGALRM", "Alarm clock"),
+    (15, "SIGTERM", "Terminated"),
+    (16, "SIGSTKFLT", "Stack fault"),
+    (17, "SIGCHLD", "Child exited"),
+    (18, "SIGCONT", "Continued"),
+    (19, "SIGSTOP", "Stopped (signal)"),
+    (20, "SIGTSTP", "Stopped"),
+    (21, "SIGTTIN", "Stopped (tty input)"),
+    (22, "SIGTTOU", "Stopped (tty output)"),
+    (23, "SIGURG", "Urgent I/O condition"),
+    (24, "SIGXCPU", "CPU time limit exceeded"),
+    (25, "SIGXFSZ", "File size limit exceeded"),
+    (26, "SIGVTALRM", "Virtual timer expired"),
+    (27, "SIGPROF", "Profiling timer expired"),
+    (28, "SIGWINCH", "Window changed"),
+    (29, "SIGIO", "I/O possible"),
+    (30, "SIGPWR", "Power failure"),
+    (31, "SIGSYS", "Bad system call"),
 ];
 
 /// arch/x86/entry/syscalls/syscall_64.tbl

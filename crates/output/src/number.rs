@@ -52,52 +52,22 @@ pub(crate) fn append(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-/// A number with sign, prefix and leading zeros as printf(3) has them.
-pub(crate) struct Digits {
-    pub magnitude: u64,
-    /// 8, 10 or 16.
-    pub base: u64,
-    pub is_upper: bool,
-    pub sign: &'static str,
-    pub prefix: &'static str,
-    /// At least so many digits; zero shows nothing for the number zero.
-    pub precision: Option<usize>,
-    /// Zeros fill up to this many columns.
-    pub zeros_to: Option<usize>,
-}
-
-impl Digits {
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let mut text = [0u8; 24];
-        let mut start = text.len();
-        let mut number = self.magnitude;
-        while number > 0 || (start == text.len() && self.precision != Some(0)) {
-            let digit = (number % self.base) as u8;
-            number /= self.base;
-            start -= 1;
-            text[start] = match digit {
-                0..=9 => b'0' + digit,
-                _ if self.is_upper => b'A' + digit - 10,
-                _ => b'a' + digit - 10,
-            };
+/// Appends a number in a base of at most 16.
+pub(crate) fn write_radix(mut number: u64, base: u64, is_upper: bool, out: &mut Vec<u8>) {
+    let mut text = [0u8; 64];
+    let mut start = text.len();
+    loop {
+        let digit = (number % base) as u8;
+        number /= base;
+        start -= 1;
+        text[start] = match digit {
+            0..=9 => b'0' + digit,
+            _ if is_upper => b'A' + digit - 10,
+            _ => b'a' + digit - 10,
+        };
+        if number == 0 {
+            break;
         }
-        let digits = &text[start..];
-        let prefix = match (self.base, digits.first()) {
-            (8, Some(b'0')) => "",
-            _ => self.prefix,
-        };
-        let ahead = self.sign.len() + prefix.len();
-        let zeros = match (self.precision, self.zeros_to) {
-            (Some(precision), _) if self.base == 8 => {
-                precision.saturating_sub(digits.len() + prefix.len())
-            }
-            (Some(precision), _) => precision.saturating_sub(digits.len()),
-            (None, Some(columns)) => columns.saturating_sub(digits.len() + ahead),
-            (None, None) => 0,
-        };
-        out.extend_from_slice(self.sign.as_bytes());
-        out.extend_from_slice(prefix.as_bytes());
-        out.resize(out.len() + zeros, b'0');
-        out.extend_from_slice(digits);
     }
+    out.extend_from_slice(&text[start..]);
 }

@@ -54,7 +54,7 @@ pub enum Message<'a> {
     Value(&'a Value),
     /// `print(@map)`, and each map at exit.
     Map(&'a MapView),
-    /// `print(@map[key])`: key and value.
+    /// `print(@map[key])`: only the value is shown.
     MapEntry {
         /// With `@`.
         map: &'a str,

@@ -91,6 +91,8 @@ pub struct Summary {
     pub total: u64,
     /// Whether the total is read as signed.
     pub is_signed: bool,
+    /// Divides the average that is shown; 0 and 1 change nothing.
+    pub divisor: u64,
 }
 
 /// A histogram over all CPUs, without empty buckets before the first and after the last used one.
@@ -103,13 +105,24 @@ pub struct Histogram {
 }
 
 /// Spacing of a histogram's buckets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Powers of two.
-    #[default]
-    Log2,
+    /// Powers of two, each in `2^bits` parts.
+    Log2 {
+        /// 0..=5
+        bits: u32,
+    },
     /// Equal steps.
-    Linear,
+    Linear {
+        /// Width of a bucket.
+        step: i64,
+    },
+}
+
+impl Default for Scale {
+    fn default() -> Self {
+        Scale::Log2 { bits: 0 }
+    }
 }
 
 /// One row of a histogram; half-open, `None` is an open end.
@@ -151,6 +164,31 @@ impl Value {
             is_truncated: false,
         }
     }
+
+    /// As `print(@map, top, divisor)` shows it: numbers, averages and counts of histograms are divided, totals are not.
+    pub(crate) fn divided(mut self, divisor: u64) -> Value {
+        let divisor = divisor.max(1);
+        match &mut self {
+            Value::Int(number) => {
+                let shown = i128::from(*number) / i128::from(divisor);
+                *number = shown as i64;
+            }
+            Value::Uint(number) => *number /= divisor,
+            Value::Average(summary) | Value::Stats(summary) => summary.divisor = divisor,
+            Value::Histogram(histogram) => {
+                for bucket in &mut histogram.buckets {
+                    bucket.count /= divisor;
+                }
+            }
+            Value::Series(series) => {
+                for point in &mut series.points {
+                    point.value /= i128::from(divisor);
+                }
+            }
+            _ => {}
+        }
+        self
+    }
 }
 
 impl Summary {
@@ -160,6 +198,11 @@ impl Summary {
             return 0;
         }
         self.total() / i128::from(self.count)
+    }
+
+    /// The average after division.
+    pub fn shown_average(&self) -> i128 {
+        self.average() / i128::from(self.divisor.max(1))
     }
 
     /// The total with its sign.

@@ -22,7 +22,7 @@ pub fn write_json(value: &Value, style: &TextStyle, out: &mut Vec<u8>) {
             });
         }
         Value::Record(fields) => write_record(fields, style, out),
-        Value::Average(summary) => write_number(summary.average(), out),
+        Value::Average(summary) => write_number(summary.shown_average(), out),
         Value::Stats(summary) => write_stats(summary, out),
         Value::Histogram(histogram) => write_histogram(histogram, out),
         Value::Series(series) => write_series(series, out),
@@ -34,7 +34,7 @@ pub fn write_json(value: &Value, style: &TextStyle, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `[a, b]`.
+/// Appends `[a,b]`.
 pub(crate) fn write_list<T>(
     elements: impl Iterator<Item = T>,
     out: &mut Vec<u8>,
@@ -43,7 +43,7 @@ pub(crate) fn write_list<T>(
     out.push(b'[');
     for (index, element) in elements.enumerate() {
         if index > 0 {
-            out.extend_from_slice(b", ");
+            out.push(b',');
         }
         write(element, out);
     }
@@ -67,7 +67,7 @@ fn write_stats(summary: &Summary, out: &mut Vec<u8>) {
     append(out, format_args!("{{\"count\": "));
     write_number(i128::from(summary.count), out);
     append(out, format_args!(", \"average\": "));
-    write_number(summary.average(), out);
+    write_number(summary.shown_average(), out);
     append(out, format_args!(", \"total\": "));
     write_number(summary.total(), out);
     out.push(b'}');

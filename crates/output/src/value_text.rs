@@ -58,9 +58,9 @@ pub fn write_value(value: &Value, style: &TextStyle, out: &mut Vec<u8>) {
             out,
             format_args!("{a:02X}:{b:02X}:{c:02X}:{d:02X}:{e:02X}:{f:02X}"),
         ),
-        Value::Average(summary) => write_wide(summary.average(), out),
+        Value::Average(summary) => write_wide(summary.shown_average(), out),
         Value::Stats(summary) => write_stats(summary, out),
-        Value::Histogram(histogram) => write_histogram(histogram, 1, out),
+        Value::Histogram(histogram) => write_histogram(histogram, out),
         Value::Series(series) => write_series(series, out),
     }
 }
@@ -99,7 +99,7 @@ fn write_stats(summary: &Summary, out: &mut Vec<u8>) {
         format_args!(
             "{{ .count = {}, .average = {}, .total = {} }}",
             summary.count,
-            summary.average(),
+            summary.shown_average(),
             summary.total()
         ),
     );

@@ -2,7 +2,7 @@
 
 use super::{Message, Position, Stream};
 use crate::json::write_string;
-use crate::map_json::{write_entry, write_map};
+use crate::map_json::write_map;
 use crate::number::append;
 use crate::value_json::write_json;
 use crate::value_text::TextStyle;
@@ -20,13 +20,12 @@ pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>)
         Message::Cat(text) => write_text("cat", text, out),
         Message::Join(text) => write_text("join", text, out),
         Message::System(text) => write_text("syscall", text, out),
-        Message::Value(value) => {
+        Message::Value(value) | Message::MapEntry { value, .. } => {
             write_head("value", out);
             write_json(value, style, out);
             out.extend_from_slice(b"}\n");
         }
         Message::Map(map) => write_map(map, style, out),
-        Message::MapEntry { map, key, value } => write_entry(map, key, value, style, out),
         Message::Errorf { text, position } => write_positioned("errorf", text, position, out),
         Message::Warnf { text, position } => write_positioned("warnf", text, position, out),
         Message::HelperError {
@@ -35,14 +34,11 @@ pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>)
             text,
             position,
         } => {
-            write_head("helper_error", out);
-            out.extend_from_slice(b"{\"msg\": ");
-            write_string(text.as_bytes(), out);
+            write_message("helper_error", text.as_bytes(), out);
             out.extend_from_slice(b", \"helper\": ");
             write_string(helper.as_bytes(), out);
-            append(out, format_args!(", \"retcode\": {return_code}, "));
+            append(out, format_args!(", \"retcode\": {return_code}"));
             write_position(position, out);
-            out.extend_from_slice(b"}}\n");
         }
         Message::LostEvents(count) => {
             append(
@@ -66,21 +62,23 @@ fn write_text(kind: &str, text: &[u8], out: &mut Vec<u8>) {
 }
 
 fn write_positioned(kind: &str, text: &[u8], position: Position<'_>, out: &mut Vec<u8>) {
-    write_head(kind, out);
-    out.extend_from_slice(b"{\"msg\": ");
-    write_string(text, out);
-    out.extend_from_slice(b", ");
+    write_message(kind, text, out);
     write_position(position, out);
-    out.extend_from_slice(b"}}\n");
 }
 
+fn write_message(kind: &str, text: &[u8], out: &mut Vec<u8>) {
+    append(out, format_args!("{{\"type\": \"{kind}\", \"msg\": "));
+    write_string(text, out);
+}
+
+/// The rest of the line.
 fn write_position(position: Position<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\"filename\": ");
+    out.extend_from_slice(b", \"filename\": ");
     write_string(position.file.as_bytes(), out);
     append(
         out,
         format_args!(
-            ", \"line\": {}, \"col\": {}",
+            ", \"line\": {}, \"col\": {}}}\n",
             position.line, position.column
         ),
     );

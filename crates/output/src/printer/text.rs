@@ -1,7 +1,7 @@
 //! Messages for people.
 
 use super::{Message, Position, Stream};
-use crate::map_text::{write_entry, write_map};
+use crate::map_text::write_map;
 use crate::number::append;
 use crate::value_text::{TextStyle, write_value};
 
@@ -22,12 +22,11 @@ pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>)
             out.extend_from_slice(text);
             out.push(b'\n');
         }
-        Message::Value(value) => {
+        Message::Value(value) | Message::MapEntry { value, .. } => {
             write_value(value, style, out);
             out.push(b'\n');
         }
         Message::Map(map) => write_map(map, style, out),
-        Message::MapEntry { map, key, value } => write_entry(map, Some(key), value, 1, style, out),
         Message::Errorf { text, position } => {
             write_positioned("ERROR", text, position, out);
             return Stream::Error;
@@ -43,6 +42,7 @@ pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>)
             position,
         } => {
             write_positioned("WARNING", text.as_bytes(), position, out);
+            write_excerpt(position, out);
             append(
                 out,
                 format_args!("Additional Info - helper: {helper}, retcode: {return_code}\n"),
@@ -64,21 +64,27 @@ fn write_positioned(kind: &str, text: &[u8], position: Position<'_>, out: &mut V
         line,
         column,
         end_column,
-        source_line,
+        ..
     } = position;
     append(
         out,
         format_args!("{file}:{line}:{column}-{end_column}: {kind}: "),
     );
     out.extend_from_slice(text);
+    out.push(b'\n');
+}
+
+/// The line of the script with the place underlined.
+fn write_excerpt(position: Position<'_>, out: &mut Vec<u8>) {
     append(
         out,
         format_args!(
-            "\n{source_line}\n{:blank$}{:~<marked$}\n",
+            "{}\n{:blank$}{:~<marked$}\n",
+            position.source_line,
             "",
             "",
-            blank = column.saturating_sub(1),
-            marked = end_column.saturating_sub(column),
+            blank = position.column.saturating_sub(1),
+            marked = position.end_column.saturating_sub(position.column),
         ),
     );
 }

@@ -28,15 +28,15 @@ pub struct Spec {
     pub is_left: bool,
     /// `+`
     pub has_plus: bool,
-    /// Blank.
+    /// Blank; has no effect, as upstream.
     pub has_space: bool,
     /// `#`
     pub is_alternate: bool,
-    /// `0`
+    /// `0`: padding is made of zeros, on whichever side it is.
     pub has_zeros: bool,
     /// Smallest number of columns.
     pub width: Option<Size>,
-    /// Digits of a number, or longest text.
+    /// Has no effect, as upstream.
     pub precision: Option<Size>,
     /// `hh` to `L`.
     pub length: Length,
@@ -56,14 +56,14 @@ pub enum Size {
 /// Length modifiers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Length {
-    /// The argument's own size.
+    /// None, or `L`: 32 bits, as for `int` in C.
     #[default]
-    Own,
+    Int,
     /// `hh`
     Char,
     /// `h`
     Short,
-    /// `l ll j z t L`
+    /// `l ll j z t`: 64 bits.
     Long,
 }
 
@@ -318,8 +318,8 @@ impl Cursor<'_> {
         spec.length = match self.take_any(&["hh", "h", "ll", "l", "j", "z", "t", "L"]) {
             Some("hh") => Length::Char,
             Some("h") => Length::Short,
+            Some("L") | None => Length::Int,
             Some(_) => Length::Long,
-            None => Length::Own,
         };
         spec.conversion = self.conversion().ok_or_else(|| {
             let written = start.len() - self.rest.len();

@@ -2,10 +2,10 @@
 
 use super::parse::{Conversion, Format, FormatError, Length, Piece, Size, Spec};
 use crate::decode::{
-    DecodeContext, DecodeError, Integer, buffer_bytes, decode_field, integer_of, signed_number,
-    slice, string_bytes, string_ref_bytes,
+    DecodeContext, DecodeError, buffer_bytes, decode_field, integer_of, signed_number, slice,
+    string_bytes, string_ref_bytes,
 };
-use crate::number::{Digits, write_decimal, write_unsigned};
+use crate::number::{write_decimal, write_radix, write_unsigned};
 use crate::resolve::Resolver;
 use crate::value_text::{TextStyle, write_buffer, write_value};
 use fathom_bpf::{Field, Layout};
@@ -27,6 +27,7 @@ enum Step {
         size: u32,
         is_signed: bool,
         shown_signed: bool,
+        length: Length,
     },
     /// `%s` of a string in place, without flags.
     PlainString {
@@ -41,7 +42,6 @@ enum Step {
     Full {
         spec: Spec,
         width: Option<Field>,
-        precision: Option<Field>,
         argument: Field,
     },
 }
@@ -102,12 +102,13 @@ impl FormatPlan {
                 size,
                 is_signed,
                 shown_signed,
+                length,
             } => {
                 let raw = slice(event, offset, size as usize)?;
                 let number = signed_number(raw, size, is_signed)?;
                 match shown_signed {
-                    true => write_decimal(number, out),
-                    false => write_unsigned(masked(number, size), out),
+                    true => write_decimal(cut_signed(number, length), out),
+                    false => write_unsigned(cut_unsigned(number, length), out),
                 }
             }
             &Step::PlainString { offset, size } => {
@@ -121,12 +122,14 @@ impl FormatPlan {
             Step::Full {
                 spec,
                 width,
-                precision,
                 argument,
             } => {
+                let start = out.len();
                 let ctx = DecodeContext::for_event(event, resolver);
-                let (spec, width) = sized(spec, width, precision, event)?;
-                self.full(&spec, width, argument, &ctx, out)?;
+                self.full(spec, argument, &ctx, out)?;
+                let (is_left, width) = columns(spec, width.as_ref(), event)?;
+                let fill = if spec.has_zeros { b'0' } else { b' ' };
+                pad(is_left, width, fill, start, out);
             }
         }
         Ok(())
@@ -139,38 +142,28 @@ impl FormatPlan {
         }
     }
 
-    /// Any conversion with any flags.
+    /// Any conversion, without padding.
     fn full(
         &self,
         spec: &Spec,
-        width: usize,
         argument: &Field,
         ctx: &DecodeContext<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), DecodeError> {
-        let start = out.len();
         match spec.conversion {
             Conversion::Text => {
                 let value = decode_field(ctx.event, argument, ctx)?;
                 write_value(&value, &self.style, out);
-                cut(spec, start, out);
             }
             Conversion::Buffer | Conversion::BufferEscaped | Conversion::BufferHex => {
                 write_buffer(bytes_of(argument, ctx)?, spec.conversion, out);
-                cut(spec, start, out);
             }
             Conversion::GfpFlags => {
-                let flags = integer_of(argument, ctx.event)?;
-                crate::gfp::write_flags(flags.bits as u32, out);
-                cut(spec, start, out);
+                crate::gfp::write_flags(integer_of(argument, ctx.event)? as u32, out);
             }
-            Conversion::Char => out.push(integer_of(argument, ctx.event)?.bits as u8),
-            _ => {
-                let digits = digits(spec, integer_of(argument, ctx.event)?, width);
-                digits.write(out);
-            }
+            Conversion::Char => out.push(integer_of(argument, ctx.event)? as u8),
+            _ => write_integer(spec, integer_of(argument, ctx.event)?, out),
         }
-        pad(spec.is_left, width, start, out);
         Ok(())
     }
 }
@@ -181,10 +174,9 @@ fn step<'a>(spec: Spec, arguments: &mut impl Iterator<Item = &'a Field>) -> Opti
         Some(Size::Argument) => arguments.next().cloned(),
         _ => None,
     };
-    let precision = match spec.precision {
-        Some(Size::Argument) => arguments.next().cloned(),
-        _ => None,
-    };
+    if spec.precision == Some(Size::Argument) {
+        arguments.next();
+    }
     let argument = arguments.next()?.clone();
     let is_plain = spec
         == Spec {
@@ -198,12 +190,13 @@ fn step<'a>(spec: Spec, arguments: &mut impl Iterator<Item = &'a Field>) -> Opti
             (
                 Conversion::Signed | Conversion::Unsigned,
                 &Layout::Int { size, signed } | &Layout::Enum { size, signed, .. },
-            ) if fits(spec.length, size) => {
+            ) => {
                 return Some(Step::PlainInt {
                     offset,
                     size,
                     is_signed: signed,
                     shown_signed: spec.conversion == Conversion::Signed,
+                    length: spec.length,
                 });
             }
             (Conversion::Text, &Layout::String { size }) => {
@@ -219,112 +212,72 @@ fn step<'a>(spec: Spec, arguments: &mut impl Iterator<Item = &'a Field>) -> Opti
     Some(Step::Full {
         spec,
         width,
-        precision,
         argument,
     })
 }
 
-/// Whether the length modifier leaves an integer of `size` bytes as it is.
-fn fits(length: Length, size: u32) -> bool {
-    match length {
-        Length::Own | Length::Long => true,
-        Length::Short => size <= 2,
-        Length::Char => size <= 1,
-    }
-}
-
-/// Puts the arguments of `*` into the conversion; a negative width means "left" as in C.
-fn sized(
-    spec: &Spec,
-    width: &Option<Field>,
-    precision: &Option<Field>,
-    event: &[u8],
-) -> Result<(Spec, usize), DecodeError> {
+/// Side and width of the padding; a negative argument for `*` means "left" as in C.
+fn columns(spec: &Spec, width: Option<&Field>, event: &[u8]) -> Result<(bool, usize), DecodeError> {
     /// Widths from arguments are capped, a line cannot be filled with blanks by a stray number.
     const MAX_WIDTH: u64 = 4096;
-    let mut spec = spec.clone();
-    let mut columns = match spec.width {
-        Some(Size::Fixed(columns)) => columns as usize,
-        _ => 0,
-    };
     if let Some(field) = width {
-        let number = integer_of(field, event)?.bits;
-        spec.is_left |= number < 0;
-        columns = number.unsigned_abs().min(MAX_WIDTH) as usize;
+        let number = integer_of(field, event)?;
+        let columns = number.unsigned_abs().min(MAX_WIDTH) as usize;
+        return Ok((spec.is_left || number < 0, columns));
     }
-    if let Some(field) = precision {
-        let number = integer_of(field, event)?.bits;
-        spec.precision = match number {
-            0.. => Some(Size::Fixed((number as u64).min(MAX_WIDTH) as u32)),
-            _ => None,
-        };
-    }
-    Ok((spec, columns))
-}
-
-fn masked(number: i64, size: u32) -> u64 {
-    match size {
-        1 => u64::from(number as u8),
-        2 => u64::from(number as u16),
-        4 => u64::from(number as u32),
-        _ => number as u64,
+    match spec.width {
+        Some(Size::Fixed(columns)) => Ok((spec.is_left, columns as usize)),
+        _ => Ok((spec.is_left, 0)),
     }
 }
 
-fn digits(spec: &Spec, integer: Integer, width: usize) -> Digits {
-    let size = match spec.length {
-        Length::Char => 1,
-        Length::Short => 2,
-        _ => integer.size,
-    };
-    let precision = match spec.precision {
-        Some(Size::Fixed(precision)) => Some(precision as usize),
-        _ => None,
-    };
-    let mut digits = Digits {
-        magnitude: masked(integer.bits, size),
-        base: 10,
-        is_upper: spec.conversion == Conversion::UpperHex,
-        sign: "",
-        prefix: "",
-        precision,
-        zeros_to: (spec.has_zeros && !spec.is_left && precision.is_none()).then_some(width),
+fn cut_signed(number: i64, length: Length) -> i64 {
+    match length {
+        Length::Char => i64::from(number as i8),
+        Length::Short => i64::from(number as i16),
+        Length::Int => i64::from(number as i32),
+        Length::Long => number,
+    }
+}
+
+fn cut_unsigned(number: i64, length: Length) -> u64 {
+    match length {
+        Length::Char => u64::from(number as u8),
+        Length::Short => u64::from(number as u16),
+        Length::Int => u64::from(number as u32),
+        Length::Long => number as u64,
+    }
+}
+
+fn write_integer(spec: &Spec, number: i64, out: &mut Vec<u8>) {
+    let unsigned = match spec.conversion {
+        Conversion::Pointer => number as u64,
+        _ => cut_unsigned(number, spec.length),
     };
     match spec.conversion {
         Conversion::Signed => {
-            let number = match spec.length {
-                Length::Char => i64::from(integer.bits as i8),
-                Length::Short => i64::from(integer.bits as i16),
-                _ => integer.bits,
-            };
-
-            digits.magnitude = number.unsigned_abs();
-            digits.sign = match (number < 0, spec.has_plus, spec.has_space) {
-                (true, ..) => "-",
-                (_, true, _) => "+",
-                (_, _, true) => " ",
-                _ => "",
-            };
+            let number = cut_signed(number, spec.length);
+            if spec.has_plus && number >= 0 {
+                out.push(b'+');
+            }
+            write_decimal(number, out);
         }
         Conversion::Octal => {
-            digits.base = 8;
-            digits.prefix = if spec.is_alternate { "0" } else { "" };
+            if spec.is_alternate && unsigned != 0 {
+                out.push(b'0');
+            }
+            write_radix(unsigned, 8, false, out);
         }
-        Conversion::Hex | Conversion::UpperHex => {
-            digits.base = 16;
-            digits.prefix = match (spec.is_alternate && digits.magnitude != 0, digits.is_upper) {
-                (false, _) => "",
-                (true, false) => "0x",
-                (true, true) => "0X",
-            };
+        Conversion::Hex | Conversion::UpperHex | Conversion::Pointer => {
+            let is_upper = spec.conversion == Conversion::UpperHex;
+            let has_prefix = spec.is_alternate || spec.conversion == Conversion::Pointer;
+            if has_prefix && unsigned != 0 {
+                out.extend_from_slice(if is_upper { b"0X" } else { b"0x" });
+            }
+            write_radix(unsigned, 16, is_upper, out);
         }
-        Conversion::Pointer => {
-            digits.base = 16;
-            digits.prefix = "0x";
-        }
-        _ => {}
+        _ => write_unsigned(unsigned, out),
     }
-    digits
 }
 
 /// The bytes of a buffer, string or byte array.
@@ -339,20 +292,13 @@ fn bytes_of<'a>(argument: &Field, ctx: &DecodeContext<'a>) -> Result<&'a [u8], D
     }
 }
 
-/// A precision shortens texts.
-fn cut(spec: &Spec, start: usize, out: &mut Vec<u8>) {
-    if let Some(Size::Fixed(longest)) = spec.precision {
-        out.truncate(start.saturating_add(longest as usize).min(out.len()));
-    }
-}
-
-/// Fills what was written from `start` on with blanks up to the width.
-fn pad(is_left: bool, width: usize, start: usize, out: &mut Vec<u8>) {
+/// Fills what was written from `start` on up to the width.
+fn pad(is_left: bool, width: usize, fill: u8, start: usize, out: &mut Vec<u8>) {
     let written = out.len() - start;
     if written >= width {
         return;
     }
-    out.resize(start + width, b' ');
+    out.resize(start + width, fill);
     if !is_left {
         out[start..].rotate_right(width - written);
     }
