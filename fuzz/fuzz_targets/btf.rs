@@ -8,7 +8,9 @@ use libfuzzer_sys::fuzz_target;
 const MAX_TYPES: usize = 500;
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(btf) = Btf::new(data.to_vec(), None) else { return };
+    let Ok(btf) = Btf::new(data.to_vec(), None) else {
+        return;
+    };
     for id in btf.own_ids().take(MAX_TYPES) {
         let _ = btf.type_by_id(id);
         let _ = btf.size_of(id);

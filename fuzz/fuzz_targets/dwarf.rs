@@ -11,10 +11,18 @@ use std::sync::Arc;
 const MAX_FUNCTIONS: usize = 20;
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(elf) = Elf::new("fuzzed", data.to_vec()) else { return };
+    let Ok(elf) = Elf::new("fuzzed", data.to_vec()) else {
+        return;
+    };
     let elf = Arc::new(elf);
-    let Ok(debug) = DebugInfo::new(elf.clone()) else { return };
-    let addresses: Vec<Address> = elf.functions().map(|function| function.address).take(MAX_FUNCTIONS).collect();
+    let Ok(debug) = DebugInfo::new(elf.clone()) else {
+        return;
+    };
+    let addresses: Vec<Address> = elf
+        .functions()
+        .map(|function| function.address)
+        .take(MAX_FUNCTIONS)
+        .collect();
     for address in addresses {
         if let Ok(Some(function)) = debug.function_at(address) {
             for parameter in &function.parameters {

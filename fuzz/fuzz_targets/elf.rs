@@ -9,7 +9,9 @@ use libfuzzer_sys::fuzz_target;
 const MAX_FUNCTIONS: usize = 100;
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(elf) = Elf::new("fuzzed", data.to_vec()) else { return };
+    let Ok(elf) = Elf::new("fuzzed", data.to_vec()) else {
+        return;
+    };
     let _ = elf.build_id();
     let _ = elf.debug_link();
     let _ = elf.usdt_probes();

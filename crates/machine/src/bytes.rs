@@ -50,7 +50,10 @@ impl Bytes {
         let file = open_regular(path)?;
         let size = file.metadata().map_err(Error::read(path))?.len();
         if size > MAX_BINARY_BYTES {
-            return Err(Error::TooLarge { path: path.into(), limit: MAX_BINARY_BYTES });
+            return Err(Error::TooLarge {
+                path: path.into(),
+                limit: MAX_BINARY_BYTES,
+            });
         }
         if size > 0
             && let Ok(map) = map_file(&file)
@@ -70,7 +73,8 @@ fn map_file(file: &File) -> std::io::Result<memmap2::Mmap> {
 /// Reads a whole text file; bytes that are not UTF-8 are replaced.
 pub fn read_text(path: &Path) -> Result<String> {
     let bytes = read_file(path)?;
-    Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
 }
 
 /// Reads a whole file of at most [`MAX_TEXT_BYTES`].
@@ -79,22 +83,38 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn open_regular(path: &Path) -> Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(OPEN_FLAGS).open(path).map_err(Error::read(path))?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OPEN_FLAGS)
+        .open(path)
+        .map_err(Error::read(path))?;
     let metadata = file.metadata().map_err(Error::read(path))?;
     if metadata.is_file() {
         return Ok(file);
     }
-    let reason = if metadata.is_dir() { "it is a folder" } else { "it is not a regular file" };
-    Err(Error::Read { path: path.into(), source: std::io::Error::other(reason) })
+    let reason = if metadata.is_dir() {
+        "it is a folder"
+    } else {
+        "it is not a regular file"
+    };
+    Err(Error::Read {
+        path: path.into(),
+        source: std::io::Error::other(reason),
+    })
 }
 
 fn read_limited(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     // Sizes below /proc and /sys are 0 or a guess, so the size is only a hint here.
     let hint = file.metadata().map_or(0, |m| m.len()).min(limit);
     let mut bytes = Vec::with_capacity(usize::try_from(hint).unwrap_or(0).saturating_add(1));
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::read(path))?;
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(Error::read(path))?;
     if bytes.len() as u64 > limit {
-        return Err(Error::TooLarge { path: path.into(), limit });
+        return Err(Error::TooLarge {
+            path: path.into(),
+            limit,
+        });
     }
     Ok(bytes)
 }
@@ -102,19 +122,31 @@ fn read_limited(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// A little-endian `u16` at `offset`.
 pub(crate) fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
     let end = offset.checked_add(2)?;
-    bytes.get(offset..end)?.try_into().ok().map(u16::from_le_bytes)
+    bytes
+        .get(offset..end)?
+        .try_into()
+        .ok()
+        .map(u16::from_le_bytes)
 }
 
 /// A little-endian `u32` at `offset`.
 pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
     let end = offset.checked_add(4)?;
-    bytes.get(offset..end)?.try_into().ok().map(u32::from_le_bytes)
+    bytes
+        .get(offset..end)?
+        .try_into()
+        .ok()
+        .map(u32::from_le_bytes)
 }
 
 /// A little-endian `u64` at `offset`.
 pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     let end = offset.checked_add(8)?;
-    bytes.get(offset..end)?.try_into().ok().map(u64::from_le_bytes)
+    bytes
+        .get(offset..end)?
+        .try_into()
+        .ok()
+        .map(u64::from_le_bytes)
 }
 
 /// The bytes up to the next NUL from `offset`.

@@ -40,7 +40,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// The tracing file system cannot be reached.
-    #[error("tracefs is not reachable; mount it with `mount -t tracefs nodev /sys/kernel/tracing`, or run as root so that it can be mounted privately")]
+    #[error(
+        "tracefs is not reachable; mount it with `mount -t tracefs nodev /sys/kernel/tracing`, or run as root so that it can be mounted privately"
+    )]
     NoTracefs {
         /// What the attempt to mount it said.
         source: io::Error,
@@ -82,12 +84,19 @@ impl Error {
 
     /// A format violation.
     pub(crate) fn malformed(what: impl Into<String>, why: impl Into<String>) -> Error {
-        Error::Malformed { what: what.into(), why: why.into() }
+        Error::Malformed {
+            what: what.into(),
+            why: why.into(),
+        }
     }
 
     /// A missing name without suggestions.
     pub(crate) fn not_found(kind: impl Into<String>, name: impl Into<String>) -> Error {
-        Error::NotFound { kind: kind.into(), name: name.into(), nearest: Vec::new() }
+        Error::NotFound {
+            kind: kind.into(),
+            name: name.into(),
+            nearest: Vec::new(),
+        }
     }
 
     /// The existing names that look like the one that was not found.

@@ -89,7 +89,11 @@ impl Machine {
         let kallsyms = self.kallsyms().ok();
         let has_symbol = |name: &str| match kallsyms {
             Some(symbols) if !symbols.is_empty() => {
-                if symbols.find(name).next().is_some() { Availability::Yes } else { Availability::No }
+                if symbols.find(name).next().is_some() {
+                    Availability::Yes
+                } else {
+                    Availability::No
+                }
             }
             _ => Availability::Unknown,
         };
@@ -98,14 +102,17 @@ impl Machine {
             btf: self.path("/sys/kernel/btf/vmlinux").exists(),
             btf_modules: self.btf_modules().map_or(0, |modules| modules.len()),
             kprobes: has_symbol("register_kprobe"),
-            kprobe_multi: has_symbol("bpf_kprobe_multi_link_attach").and(has_symbol("register_fprobe_ips")),
+            kprobe_multi: has_symbol("bpf_kprobe_multi_link_attach")
+                .and(has_symbol("register_fprobe_ips")),
             uprobe_pmu: self.probe_pmu("uprobe").is_ok(),
             kernel_addresses: kallsyms.is_some_and(crate::kallsyms::Kallsyms::has_addresses),
             traceable_functions: self.traceable_functions_state(),
             tracefs: self.tracefs_state(),
             lockdown: self.lockdown(),
             unprivileged_bpf: self.unprivileged_bpf(),
-            jit: self.switch("/proc/sys/net/core/bpf_jit_enable").map(|value| value != 0),
+            jit: self
+                .switch("/proc/sys/net/core/bpf_jit_enable")
+                .map(|value| value != 0),
             cgroup2: self.unified_cgroup().is_ok(),
         }
     }
@@ -137,17 +144,28 @@ impl Machine {
 
     fn tracefs_state(&self) -> TracefsState {
         let places = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
-        if let Some(place) = places.iter().find(|place| self.path(place).join("events").is_dir()) {
+        if let Some(place) = places
+            .iter()
+            .find(|place| self.path(place).join("events").is_dir())
+        {
             return TracefsState::Mounted((*place).to_string());
         }
         let known = bytes::read_text(&self.path("/proc/filesystems")).unwrap_or_default();
-        let is_known = known.lines().any(|line| line.split_ascii_whitespace().last() == Some("tracefs"));
-        if is_known { TracefsState::NotMounted } else { TracefsState::Absent }
+        let is_known = known
+            .lines()
+            .any(|line| line.split_ascii_whitespace().last() == Some("tracefs"));
+        if is_known {
+            TracefsState::NotMounted
+        } else {
+            TracefsState::Absent
+        }
     }
 
     /// Only looks at a mounted tracefs: a private mount would be made for nothing.
     fn traceable_functions_state(&self) -> Availability {
-        let TracefsState::Mounted(place) = self.tracefs_state() else { return Availability::Unknown };
+        let TracefsState::Mounted(place) = self.tracefs_state() else {
+            return Availability::Unknown;
+        };
         match std::fs::File::open(self.path(place).join("available_filter_functions")) {
             Ok(_) => Availability::Yes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Availability::No,
@@ -187,12 +205,18 @@ mod tests {
         write("proc/sys/kernel/unprivileged_bpf_disabled", "2\n");
         write("proc/filesystems", "nodev\ttracefs\n\text4\n");
         write("proc/kallsyms", "ffffffff81000000 T register_kprobe\n");
-        write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n");
+        write(
+            "sys/kernel/security/lockdown",
+            "none [integrity] confidentiality\n",
+        );
         let features = Machine::at(root.path()).features();
         assert_eq!(features.kernel_release.as_deref(), Some("6.1.0-test"));
         assert_eq!(features.unprivileged_bpf, UnprivilegedBpf::Disabled);
         assert_eq!(features.tracefs, TracefsState::NotMounted);
-        assert_eq!((features.kprobes, features.kprobe_multi), (Availability::Yes, Availability::No));
+        assert_eq!(
+            (features.kprobes, features.kprobe_multi),
+            (Availability::Yes, Availability::No)
+        );
         assert_eq!(features.lockdown, Lockdown::Integrity);
         assert!(!features.btf && features.kernel_addresses);
     }

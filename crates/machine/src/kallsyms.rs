@@ -63,7 +63,8 @@ impl Kallsyms {
     /// Reads a file in the format of `/proc/kallsyms`.
     pub fn open(path: &Path) -> Result<Kallsyms> {
         let file = File::open(path).map_err(Error::read(path))?;
-        Kallsyms::read(BufReader::with_capacity(256 << 10, file.take(MAX_BYTES))).map_err(Error::read(path))
+        Kallsyms::read(BufReader::with_capacity(256 << 10, file.take(MAX_BYTES)))
+            .map_err(Error::read(path))
     }
 
     /// Reads symbols from any source. Lines that do not look like symbols are skipped.
@@ -72,7 +73,12 @@ impl Kallsyms {
         let mut line = Vec::with_capacity(256);
         while symbols.entries.len() < MAX_SYMBOLS {
             line.clear();
-            if source.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+            if source
+                .by_ref()
+                .take(MAX_LINE)
+                .read_until(b'\n', &mut line)?
+                == 0
+            {
                 break;
             }
             symbols.push(&line);
@@ -92,7 +98,9 @@ impl Kallsyms {
         let address = u64::from_str_radix(words.next()?, 16).ok()?;
         let kind = *words.next()?.as_bytes().first()?;
         let name = words.next()?;
-        let module = words.next().and_then(|word| word.strip_prefix('[')?.strip_suffix(']'));
+        let module = words
+            .next()
+            .and_then(|word| word.strip_prefix('[')?.strip_suffix(']'));
         let entry = Entry {
             address,
             name_start: u32::try_from(self.names.len()).ok()?,
@@ -120,7 +128,9 @@ impl Kallsyms {
             address: Address(entry.address),
             name: self.name(entry),
             kind: char::from(entry.kind),
-            module: usize::from(entry.module).checked_sub(1).map(|i| self.modules[i].as_str()),
+            module: usize::from(entry.module)
+                .checked_sub(1)
+                .map(|i| self.modules[i].as_str()),
         }
     }
 
@@ -164,39 +174,57 @@ impl Kallsyms {
         let entry = |i: &u32| &self.entries[*i as usize];
         let start = order.partition_point(|i| self.name(entry(i)) < name);
         let count = order[start..].partition_point(|i| self.name(entry(i)) == name);
-        order[start..start + count].iter().map(move |i| self.symbol(entry(i)))
+        order[start..start + count]
+            .iter()
+            .map(move |i| self.symbol(entry(i)))
     }
 
     /// The address of a symbol, as `kaddr("name")` gives it; the kernel's own symbol goes before a module's.
     pub fn address_of(&self, name: &str) -> Result<Address> {
-        let found = self.find(name).min_by_key(|symbol| (symbol.module.is_some(), symbol.address));
+        let found = self
+            .find(name)
+            .min_by_key(|symbol| (symbol.module.is_some(), symbol.address));
         let found = found.ok_or_else(|| Error::NotFound {
             kind: "kernel symbol".to_string(),
             name: name.to_string(),
             nearest: suggest::nearest(name, self.iter().map(|symbol| symbol.name)),
         })?;
         if found.address.0 == 0 && !self.has_addresses() {
-            return Err(Error::not_found("visible address (kptr_restrict hides them from this user) of kernel symbol", name));
+            return Err(Error::not_found(
+                "visible address (kptr_restrict hides them from this user) of kernel symbol",
+                name,
+            ));
         }
         Ok(found.address)
     }
 
     /// The symbol an address lies in, and how far inside. There are no sizes: it is the nearest one before.
     pub fn lookup(&self, address: Address) -> Option<(KernelSymbol<'_>, u64)> {
-        let after = self.entries.partition_point(|entry| entry.address <= address.0);
+        let after = self
+            .entries
+            .partition_point(|entry| entry.address <= address.0);
         let nearest = self.entries[..after].last()?;
         if nearest.address == 0 {
             return None;
         }
         // Several names can share an address; take the first function, as the kernel does.
         let first = self.entries[..after].partition_point(|entry| entry.address < nearest.address);
-        let same = self.entries[first..after].iter().map(|entry| self.symbol(entry));
-        let symbol = same.clone().find(KernelSymbol::is_function).unwrap_or_else(|| self.symbol(nearest));
+        let same = self.entries[first..after]
+            .iter()
+            .map(|entry| self.symbol(entry));
+        let symbol = same
+            .clone()
+            .find(KernelSymbol::is_function)
+            .unwrap_or_else(|| self.symbol(nearest));
         Some((symbol, address.0 - symbol.address.0))
     }
 
     /// Functions whose name matches, of the whole kernel or of one module (`vmlinux` is the kernel itself).
-    pub fn functions<'a>(&'a self, pattern: &'a Pattern, module: Option<&'a str>) -> impl Iterator<Item = KernelSymbol<'a>> {
+    pub fn functions<'a>(
+        &'a self,
+        pattern: &'a Pattern,
+        module: Option<&'a str>,
+    ) -> impl Iterator<Item = KernelSymbol<'a>> {
         self.iter().filter(move |symbol| {
             symbol.is_function()
                 && module.is_none_or(|wanted| symbol.module.unwrap_or("vmlinux") == wanted)
@@ -229,13 +257,32 @@ ffffffffc0000010 t nft_init\t[nf_tables]
         let symbols = sample();
         assert_eq!(symbols.len(), 7);
         assert!(symbols.has_addresses());
-        assert_eq!(symbols.address_of("vfs_read").unwrap(), Address(0xffff_ffff_8100_0100));
-        assert_eq!(symbols.address_of("helper").unwrap(), Address(0xffff_ffff_8100_0040));
+        assert_eq!(
+            symbols.address_of("vfs_read").unwrap(),
+            Address(0xffff_ffff_8100_0100)
+        );
+        assert_eq!(
+            symbols.address_of("helper").unwrap(),
+            Address(0xffff_ffff_8100_0040)
+        );
         assert_eq!(symbols.find("helper").count(), 2);
-        assert_eq!(symbols.address_of("vfs_raed").unwrap_err().nearest(), ["vfs_read"]);
+        assert_eq!(
+            symbols.address_of("vfs_raed").unwrap_err().nearest(),
+            ["vfs_read"]
+        );
         let (symbol, offset) = symbols.lookup(Address(0xffff_ffff_c000_0014)).unwrap();
-        assert_eq!((symbol.name, symbol.module, offset), ("nft_init", Some("nf_tables"), 4));
-        assert_eq!(symbols.lookup(Address(0xffff_ffff_8100_0003)).unwrap().0.name, "_text");
+        assert_eq!(
+            (symbol.name, symbol.module, offset),
+            ("nft_init", Some("nf_tables"), 4)
+        );
+        assert_eq!(
+            symbols
+                .lookup(Address(0xffff_ffff_8100_0003))
+                .unwrap()
+                .0
+                .name,
+            "_text"
+        );
         assert!(symbols.lookup(Address(0x1000)).is_none());
     }
 
@@ -243,7 +290,10 @@ ffffffffc0000010 t nft_init\t[nf_tables]
     fn filters_functions_by_pattern_and_module() {
         let symbols = sample();
         let names = |pattern: &str, module| {
-            symbols.functions(&Pattern::new(pattern), module).map(|s| s.name.to_string()).collect::<Vec<_>>()
+            symbols
+                .functions(&Pattern::new(pattern), module)
+                .map(|s| s.name.to_string())
+                .collect::<Vec<_>>()
         };
         assert_eq!(names("*", Some("nf_tables")), ["helper", "nft_init"]);
         assert_eq!(names("helper", Some("vmlinux")), ["helper"]);

@@ -16,9 +16,9 @@
 //! | [`features`] | what files tell about the kernel's abilities |
 
 mod address;
-mod devices;
 pub mod btf;
 pub mod bytes;
+mod devices;
 pub mod dwarf;
 pub mod elf;
 mod error;

@@ -55,7 +55,13 @@ impl Machine {
             return Ok(btf);
         }
         let path = self.path("/sys/kernel/btf/vmlinux");
-        let btf = Btf::open(&path, None).map_err(|error| if error.is_missing() { Error::NoBtf { path } } else { error })?;
+        let btf = Btf::open(&path, None).map_err(|error| {
+            if error.is_missing() {
+                Error::NoBtf { path }
+            } else {
+                error
+            }
+        })?;
         Ok(self.btf.get_or_init(|| Arc::new(btf)))
     }
 
@@ -82,16 +88,28 @@ impl Machine {
         if module == "vmlinux" {
             return Ok(base.clone());
         }
-        if let Some(btf) = self.modules.lock().unwrap_or_else(PoisonError::into_inner).get(module) {
+        if let Some(btf) = self
+            .modules
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(module)
+        {
             return Ok(btf.clone());
         }
         let path = self.path("/sys/kernel/btf");
         let path = path.join(module.replace(['/', '.'], "_"));
         let btf = Btf::open(&path, Some(base.clone())).map_err(|error| {
-            if error.is_missing() { Error::not_found("kernel module with BTF", module) } else { error }
+            if error.is_missing() {
+                Error::not_found("kernel module with BTF", module)
+            } else {
+                error
+            }
         })?;
         let btf = Arc::new(btf);
-        self.modules.lock().unwrap_or_else(PoisonError::into_inner).insert(module.to_string(), btf.clone());
+        self.modules
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(module.to_string(), btf.clone());
         Ok(btf)
     }
 
@@ -102,7 +120,10 @@ impl Machine {
             return Ok((vmlinux.clone(), id));
         }
         let in_module = self.in_modules(|btf| btf.find(kind, name));
-        in_module.map_or_else(|| vmlinux.require(kind, name).map(|id| (vmlinux.clone(), id)), Ok)
+        in_module.map_or_else(
+            || vmlinux.require(kind, name).map(|id| (vmlinux.clone(), id)),
+            Ok,
+        )
     }
 
     /// A constant of any kernel enum: in vmlinux, else in the modules.
@@ -116,10 +137,18 @@ impl Machine {
 
     /// The file that has a raw tracepoint of that name: vmlinux, else a module.
     pub fn raw_tracepoint_btf(&self, name: &str) -> Result<Arc<Btf>> {
-        self.find_type(Kind::Typedef, &format!("btf_trace_{name}")).map(|(btf, _)| btf).or_else(|error| {
-            // The vmlinux lookup phrases the error for the name the user wrote.
-            if error.is_missing() { self.btf()?.raw_tracepoint(name).map(|_| self.btf().cloned())? } else { Err(error) }
-        })
+        self.find_type(Kind::Typedef, &format!("btf_trace_{name}"))
+            .map(|(btf, _)| btf)
+            .or_else(|error| {
+                // The vmlinux lookup phrases the error for the name the user wrote.
+                if error.is_missing() {
+                    self.btf()?
+                        .raw_tracepoint(name)
+                        .map(|_| self.btf().cloned())?
+                } else {
+                    Err(error)
+                }
+            })
     }
 
     /// The kernel's symbols, read once.
@@ -157,7 +186,12 @@ impl Machine {
 
     /// A binary, opened once. The path is one to open from here, as [`Machine::resolve_binary`] gives it.
     pub fn elf(&self, path: &Path) -> Result<Arc<Elf>> {
-        if let Some(elf) = self.binaries.lock().unwrap_or_else(PoisonError::into_inner).get(path) {
+        if let Some(elf) = self
+            .binaries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(path)
+        {
             return Ok(elf.clone());
         }
         let elf = Arc::new(Elf::open(path)?);

@@ -32,7 +32,11 @@ impl Pattern {
 
     /// Whether the whole of `name` matches.
     pub fn matches(&self, name: &str) -> bool {
-        if self.literal { self.text == name } else { matches_bytes(self.text.as_bytes(), name.as_bytes()) }
+        if self.literal {
+            self.text == name
+        } else {
+            matches_bytes(self.text.as_bytes(), name.as_bytes())
+        }
     }
 }
 
@@ -85,7 +89,11 @@ fn one(pattern: &[u8], byte: u8) -> Option<usize> {
 
 fn set_end(pattern: &[u8]) -> Option<usize> {
     // The first byte after `[` or `[!` belongs to the set even when it is `]`.
-    let first = if matches!(pattern.get(1), Some(b'!' | b'^')) { 3 } else { 2 };
+    let first = if matches!(pattern.get(1), Some(b'!' | b'^')) {
+        3
+    } else {
+        2
+    };
     (first..pattern.len()).find(|&i| pattern[i] == b']')
 }
 
@@ -130,7 +138,11 @@ mod tests {
             ("exact", "exactly", false),
         ];
         for (pattern, name, expected) in cases {
-            assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} on {name}");
+            assert_eq!(
+                Pattern::new(pattern).matches(name),
+                expected,
+                "{pattern} on {name}"
+            );
         }
     }
 

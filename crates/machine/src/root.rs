@@ -36,7 +36,9 @@ pub fn resolve(root: &Path, path: &Path) -> Result<PathBuf> {
             Ok(target) => {
                 links += 1;
                 if links > MAX_LINKS {
-                    return Err(Error::read(path)(io::Error::other("too many symbolic links")));
+                    return Err(Error::read(path)(io::Error::other(
+                        "too many symbolic links",
+                    )));
                 }
                 if target.is_absolute() {
                     inside.clear();
@@ -81,17 +83,26 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("usr/lib")).unwrap();
         std::fs::write(root.path().join("usr/lib/libx.so.1"), "").unwrap();
-        let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, root.path().join(name)).unwrap();
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, root.path().join(name)).unwrap()
+        };
         link("/usr/lib", "lib");
         link("libx.so.1", "usr/lib/libx.so");
         link("../../../../usr/lib/libx.so", "usr/lib/up");
         link("loop", "loop");
         let expected = root.path().join("usr/lib/libx.so.1");
         for path in ["/lib/libx.so", "/usr/lib/up", "/lib/../lib/libx.so.1"] {
-            assert_eq!(resolve(root.path(), Path::new(path)).unwrap(), expected, "{path}");
+            assert_eq!(
+                resolve(root.path(), Path::new(path)).unwrap(),
+                expected,
+                "{path}"
+            );
         }
         assert!(resolve(root.path(), Path::new("/loop")).is_err());
         assert!(resolve(root.path(), Path::new("/none")).is_err());
-        assert_eq!(inside(root.path(), &expected), Path::new("/usr/lib/libx.so.1"));
+        assert_eq!(
+            inside(root.path(), &expected),
+            Path::new("/usr/lib/libx.so.1")
+        );
     }
 }

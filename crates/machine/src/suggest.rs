@@ -15,14 +15,18 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let limit = (name.len() / 3).max(1);
     let mut best: Vec<(usize, &str)> = Vec::new();
     for candidate in candidates {
-        let Some(distance) = score(name, candidate, limit) else { continue };
+        let Some(distance) = score(name, candidate, limit) else {
+            continue;
+        };
         let at = best.partition_point(|(other, text)| (*other, *text) < (distance, candidate));
         if at < MAX_SUGGESTIONS && best.get(at).is_none_or(|(_, text)| *text != candidate) {
             best.insert(at, (distance, candidate));
             best.truncate(MAX_SUGGESTIONS);
         }
     }
-    best.into_iter().map(|(_, candidate)| candidate.to_string()).collect()
+    best.into_iter()
+        .map(|(_, candidate)| candidate.to_string())
+        .collect()
 }
 
 /// Edit distance up to `limit`; a name that only has more around it (`state` in `__state`) counts as near too.
@@ -36,7 +40,8 @@ fn score(name: &str, candidate: &str, limit: usize) -> Option<usize> {
             return Some(distance);
         }
     }
-    let is_wrapped = name.len() >= 4 && candidate.len() <= 2 * name.len() && candidate.contains(name);
+    let is_wrapped =
+        name.len() >= 4 && candidate.len() <= 2 * name.len() && candidate.contains(name);
     is_wrapped.then(|| limit + candidate.len() - name.len())
 }
 

@@ -32,7 +32,11 @@ fn mutate(original: &[u8], random: &mut Random, hot: std::ops::Range<usize>) -> 
         return bytes;
     }
     for _ in 0..1 + random.below(8) {
-        let at = if random.below(2) == 0 { hot.start + random.below(hot.len()) } else { random.below(bytes.len()) };
+        let at = if random.below(2) == 0 {
+            hot.start + random.below(hot.len())
+        } else {
+            random.below(bytes.len())
+        };
         let value = match random.below(4) {
             0 => 0,
             1 => 0xff,
@@ -53,14 +57,20 @@ fn hammer(original: &[u8], hot: std::ops::Range<usize>, ask: impl Fn(Vec<u8>)) {
         let bytes = mutate(original, &mut random, hot.clone());
         let began = Instant::now();
         ask(bytes);
-        assert!(began.elapsed() < Duration::from_secs(10), "round {rounds} took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "round {rounds} took {:?}",
+            began.elapsed()
+        );
         rounds += 1;
     }
     println!("{rounds} rounds in {:?}", start.elapsed());
 }
 
 fn ask_btf(bytes: Vec<u8>) {
-    let Ok(btf) = Btf::new(bytes, None) else { return };
+    let Ok(btf) = Btf::new(bytes, None) else {
+        return;
+    };
     for id in btf.own_ids().take(5000) {
         let _ = btf.type_by_id(id);
         let _ = btf.size_of(id);
@@ -75,7 +85,9 @@ fn ask_btf(bytes: Vec<u8>) {
 }
 
 fn ask_elf(bytes: Vec<u8>) {
-    let Ok(elf) = Elf::new("mutated", bytes) else { return };
+    let Ok(elf) = Elf::new("mutated", bytes) else {
+        return;
+    };
     let _ = elf.build_id();
     let _ = elf.debug_link();
     let _ = elf.usdt_probes();
@@ -92,10 +104,18 @@ fn ask_elf(bytes: Vec<u8>) {
 }
 
 fn ask_dwarf(bytes: Vec<u8>) {
-    let Ok(elf) = Elf::new("mutated", bytes) else { return };
+    let Ok(elf) = Elf::new("mutated", bytes) else {
+        return;
+    };
     let elf = Arc::new(elf);
-    let Ok(debug) = DebugInfo::new(elf.clone()) else { return };
-    let addresses: Vec<Address> = elf.functions().map(|function| function.address).take(50).collect();
+    let Ok(debug) = DebugInfo::new(elf.clone()) else {
+        return;
+    };
+    let addresses: Vec<Address> = elf
+        .functions()
+        .map(|function| function.address)
+        .take(50)
+        .collect();
     for address in addresses {
         if let Ok(Some(function)) = debug.function_at(address) {
             for parameter in &function.parameters {
@@ -117,7 +137,13 @@ fn sample(flags: &[&str]) -> Option<Vec<u8>> {
     );
     std::fs::write(&source, text).unwrap();
     let binary = folder.path().join("sample");
-    let status = std::process::Command::new("gcc").args(flags).arg("-w").arg("-o").arg(&binary).arg(&source).status();
+    let status = std::process::Command::new("gcc")
+        .args(flags)
+        .arg("-w")
+        .arg("-o")
+        .arg(&binary)
+        .arg(&source)
+        .status();
     if !status.is_ok_and(|status| status.success()) {
         println!("skipped: no gcc");
         return None;
@@ -129,13 +155,18 @@ fn sample(flags: &[&str]) -> Option<Vec<u8>> {
 fn place_of(bytes: &[u8], section: &str) -> std::ops::Range<usize> {
     let elf = Elf::new("sample", bytes.to_vec()).unwrap();
     let content = elf.section(section).unwrap().unwrap().into_owned();
-    let at = bytes.windows(content.len()).position(|window| window == content).unwrap();
+    let at = bytes
+        .windows(content.len())
+        .position(|window| window == content)
+        .unwrap();
     at..at + content.len()
 }
 
 #[test]
 fn broken_elf() {
-    let Some(bytes) = sample(&["-O1"]) else { return };
+    let Some(bytes) = sample(&["-O1"]) else {
+        return;
+    };
     let elf = Elf::new("sample", bytes.clone()).unwrap();
     let probes = elf.usdt_probes();
     assert_eq!((probes.len(), probes[0].arguments.len()), (1, 3));
@@ -149,7 +180,9 @@ fn broken_elf() {
 #[test]
 fn broken_dwarf() {
     for version in ["-gdwarf-4", "-gdwarf-5"] {
-        let Some(bytes) = sample(&["-g", version]) else { return };
+        let Some(bytes) = sample(&["-g", version]) else {
+            return;
+        };
         for section in [".debug_info", ".debug_abbrev", ".debug_line"] {
             hammer(&bytes, place_of(&bytes, section), ask_dwarf);
         }

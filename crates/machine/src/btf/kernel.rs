@@ -42,22 +42,32 @@ pub struct Iterator<'a> {
 impl Btf {
     /// A raw tracepoint by name.
     pub fn raw_tracepoint(&self, name: &str) -> Result<RawTracepoint<'_>> {
-        let typedef = self.find(Kind::Typedef, &format!("{TRACEPOINT_PREFIX}{name}")).ok_or_else(|| Error::NotFound {
-            kind: "raw tracepoint".to_string(),
-            name: name.to_string(),
-            nearest: suggest::nearest(name, self.raw_tracepoint_names()),
-        })?;
-        let name = self.name(typedef).strip_prefix(TRACEPOINT_PREFIX).unwrap_or_default();
+        let typedef = self
+            .find(Kind::Typedef, &format!("{TRACEPOINT_PREFIX}{name}"))
+            .ok_or_else(|| Error::NotFound {
+                kind: "raw tracepoint".to_string(),
+                name: name.to_string(),
+                nearest: suggest::nearest(name, self.raw_tracepoint_names()),
+            })?;
+        let name = self
+            .name(typedef)
+            .strip_prefix(TRACEPOINT_PREFIX)
+            .unwrap_or_default();
         let args = match self.func_proto(typedef)? {
             Some(proto) => self.named_args(name, proto),
             None => Vec::new(),
         };
-        Ok(RawTracepoint { name, typedef, args })
+        Ok(RawTracepoint {
+            name,
+            typedef,
+            args,
+        })
     }
 
     /// Names of all raw tracepoints of this file (of a module: only its own).
     pub fn raw_tracepoint_names(&self) -> impl std::iter::Iterator<Item = &str> {
-        self.names(Kind::Typedef).filter_map(|(_, name)| name.strip_prefix(TRACEPOINT_PREFIX))
+        self.names(Kind::Typedef)
+            .filter_map(|(_, name)| name.strip_prefix(TRACEPOINT_PREFIX))
     }
 
     /// The prototype's own parameters after `void *__data`, with names taken from the function that calls the probes: function
@@ -72,15 +82,24 @@ impl Btf {
         let params = proto.params().enumerate().skip(1);
         params
             .map(|(i, param)| {
-                let name = if param.name.is_empty() { named.get(i).map_or("", |n| n.name) } else { param.name };
-                RawTracepointArg { name, type_id: param.type_id }
+                let name = if param.name.is_empty() {
+                    named.get(i).map_or("", |n| n.name)
+                } else {
+                    param.name
+                };
+                RawTracepointArg {
+                    name,
+                    type_id: param.type_id,
+                }
             })
             .collect()
     }
 
     /// An iterator by name.
     pub fn iterator(&self, name: &str) -> Result<Iterator<'_>> {
-        let found = self.find(Kind::Func, &format!("{ITERATOR_PREFIX}{name}")).and_then(|function| self.as_iterator(function));
+        let found = self
+            .find(Kind::Func, &format!("{ITERATOR_PREFIX}{name}"))
+            .and_then(|function| self.as_iterator(function));
         found.ok_or_else(|| Error::NotFound {
             kind: "iterator".to_string(),
             name: name.to_string(),
@@ -90,14 +109,19 @@ impl Btf {
 
     /// All iterators of this file.
     pub fn iterators(&self) -> impl std::iter::Iterator<Item = Iterator<'_>> {
-        self.names(Kind::Func).filter_map(|(function, _)| self.as_iterator(function))
+        self.names(Kind::Func)
+            .filter_map(|(function, _)| self.as_iterator(function))
     }
 
     fn as_iterator(&self, function: TypeId) -> Option<Iterator<'_>> {
         let name = self.name(function).strip_prefix(ITERATOR_PREFIX)?;
         // Other functions share the prefix (bpf_iter_run_prog); only real iterators have a context.
         let context = self.find(Kind::Struct, &format!("{ITERATOR_PREFIX}_{name}"))?;
-        Some(Iterator { name, function, context })
+        Some(Iterator {
+            name,
+            function,
+            context,
+        })
     }
 
     /// Own functions, the candidates for fentry and kprobes. Whether the kernel lets them be traced is another matter.
@@ -111,7 +135,12 @@ impl Btf {
         match self.type_by_id(id)? {
             Type::Func { proto, .. } => {
                 let proto = self.func_proto(proto)?;
-                Ok((id, proto.ok_or_else(|| super::raw::malformed(&format!("function {name} has no prototype")))?))
+                Ok((
+                    id,
+                    proto.ok_or_else(|| {
+                        super::raw::malformed(&format!("function {name} has no prototype"))
+                    })?,
+                ))
             }
             _ => unreachable!("find(Func) gave another kind"),
         }

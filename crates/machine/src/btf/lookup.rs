@@ -64,7 +64,10 @@ impl NameIndex {
     fn candidates(&self, name: &[u8]) -> impl Iterator<Item = TypeId> + '_ {
         let mask = self.slots.len() - 1;
         let start = hash(name) as usize & mask;
-        (0..self.slots.len()).map(move |step| self.slots[(start + step) & mask]).take_while(|id| *id != 0).map(TypeId)
+        (0..self.slots.len())
+            .map(move |step| self.slots[(start + step) & mask])
+            .take_while(|id| *id != 0)
+            .map(TypeId)
     }
 }
 
@@ -96,9 +99,9 @@ impl Btf {
             return Some(id);
         }
         let index = self.index.get_or_init(|| NameIndex::build(self));
-        index
-            .candidates(name.as_bytes())
-            .find(|id| self.kind(*id).is_some_and(|found| accepts(kind, found)) && self.name(*id) == name)
+        index.candidates(name.as_bytes()).find(|id| {
+            self.kind(*id).is_some_and(|found| accepts(kind, found)) && self.name(*id) == name
+        })
     }
 
     /// Like [`Btf::find`], with an error that names what is close.
@@ -112,18 +115,26 @@ impl Btf {
 
     /// Any type a C type name without `struct`, `union` or `enum` can mean: a typedef or a base type.
     pub fn find_bare(&self, name: &str) -> Option<TypeId> {
-        [Kind::Typedef, Kind::Int, Kind::Float].into_iter().find_map(|kind| self.find(kind, name))
+        [Kind::Typedef, Kind::Int, Kind::Float]
+            .into_iter()
+            .find_map(|kind| self.find(kind, name))
     }
 
     /// Ids and names of all own types of a kind, without the base's and without anonymous ones.
     pub fn names(&self, kind: Kind) -> impl Iterator<Item = (TypeId, &str)> {
         let types = &self.bytes[self.header.types()];
-        (self.first_id..).zip(&self.offsets).filter_map(move |(id, position)| {
-            let record = Record::at(types, *position as usize);
-            let is_wanted = record.kind().is_some_and(|found| accepts(kind, found));
-            let name = if is_wanted { self.string(record.name) } else { "" };
-            (!name.is_empty()).then_some((TypeId(id), name))
-        })
+        (self.first_id..)
+            .zip(&self.offsets)
+            .filter_map(move |(id, position)| {
+                let record = Record::at(types, *position as usize);
+                let is_wanted = record.kind().is_some_and(|found| accepts(kind, found));
+                let name = if is_wanted {
+                    self.string(record.name)
+                } else {
+                    ""
+                };
+                (!name.is_empty()).then_some((TypeId(id), name))
+            })
     }
 
     /// The struct or union behind a type, through typedefs and qualifiers.
@@ -136,10 +147,17 @@ impl Btf {
 
     /// A field by its path, `a.b.c`: each step looks into the struct or union before it, and through its anonymous members.
     pub fn field_path(&self, composite: TypeId, path: &str) -> Result<Field> {
-        let mut at = Field { type_id: composite, bit_offset: 0, bitfield_bits: None };
+        let mut at = Field {
+            type_id: composite,
+            bit_offset: 0,
+            bitfield_bits: None,
+        };
         for name in path.split('.') {
             let step = self.field(at.type_id, name)?;
-            at = Field { bit_offset: at.bit_offset.saturating_add(step.bit_offset), ..step };
+            at = Field {
+                bit_offset: at.bit_offset.saturating_add(step.bit_offset),
+                ..step
+            };
         }
         Ok(at)
     }
@@ -162,7 +180,9 @@ impl Btf {
         let mut names = Vec::new();
         let mut pending = vec![(owner, 0)];
         while let Some((id, depth)) = pending.pop() {
-            let Some(composite) = self.composite(id)? else { continue };
+            let Some(composite) = self.composite(id)? else {
+                continue;
+            };
             for member in composite.members() {
                 if names.len() + pending.len() >= MAX_MEMBERS_SEARCHED {
                     return Ok(names);
@@ -177,13 +197,23 @@ impl Btf {
         Ok(names)
     }
 
-    fn search_field(&self, owner: TypeId, name: &str, depth: usize, budget: &mut usize) -> Result<Option<Field>> {
+    fn search_field(
+        &self,
+        owner: TypeId,
+        name: &str,
+        depth: usize,
+        budget: &mut usize,
+    ) -> Result<Option<Field>> {
         if depth > MAX_TYPE_DEPTH {
             return Err(malformed("anonymous members nest without end"));
         }
-        let Some(composite) = self.composite(owner)? else { return Ok(None) };
+        let Some(composite) = self.composite(owner)? else {
+            return Ok(None);
+        };
         for member in composite.members() {
-            *budget = budget.checked_sub(1).ok_or_else(|| malformed("anonymous members nest without end"))?;
+            *budget = budget
+                .checked_sub(1)
+                .ok_or_else(|| malformed("anonymous members nest without end"))?;
             let here = Field {
                 type_id: member.type_id,
                 bit_offset: member.bit_offset.into(),
@@ -195,7 +225,10 @@ impl Btf {
             if member.name.is_empty()
                 && let Some(inner) = self.search_field(member.type_id, name, depth + 1, budget)?
             {
-                return Ok(Some(Field { bit_offset: here.bit_offset + inner.bit_offset, ..inner }));
+                return Ok(Some(Field {
+                    bit_offset: here.bit_offset + inner.bit_offset,
+                    ..inner
+                }));
             }
         }
         Ok(None)
@@ -208,7 +241,9 @@ impl Btf {
         }
         let is_enum = |id: &TypeId| matches!(self.kind(*id), Some(Kind::Enum | Kind::Enum64));
         self.own_ids().filter(is_enum).find_map(|enum_type| {
-            let Ok(Type::Enum(found)) = self.type_by_id(enum_type) else { return None };
+            let Ok(Type::Enum(found)) = self.type_by_id(enum_type) else {
+                return None;
+            };
             let (_, value) = found.values().find(|(candidate, _)| *candidate == name)?;
             Some(Enumerator { value, enum_type })
         })

@@ -19,7 +19,8 @@ mod types;
 pub use kernel::{Iterator as BpfIterator, RawTracepoint};
 pub use lookup::{Enumerator, Field};
 pub use types::{
-    Array, Composite, DeclTag, Enum, FuncProto, Int, IntEncoding, Kind, Linkage, Member, Members, Param, Type, TypeId, Variable,
+    Array, Composite, DeclTag, Enum, FuncProto, Int, IntEncoding, Kind, Linkage, Member, Members,
+    Param, Type, TypeId, Variable,
 };
 
 use crate::bytes::Bytes;
@@ -66,10 +67,22 @@ impl Btf {
             .checked_add(header.string_len)
             .ok_or_else(|| raw::malformed("more than 4 GB of strings"))?;
         let offsets = raw::walk(&bytes[header.types()], string_end)?;
-        if u32::try_from(offsets.len()).ok().and_then(|n| first_id.checked_add(n)).is_none() {
+        if u32::try_from(offsets.len())
+            .ok()
+            .and_then(|n| first_id.checked_add(n))
+            .is_none()
+        {
             return Err(raw::malformed("too many types"));
         }
-        Ok(Btf { bytes, header, base, offsets, first_id, first_string, index: OnceLock::new() })
+        Ok(Btf {
+            bytes,
+            header,
+            base,
+            offsets,
+            first_id,
+            first_string,
+            index: OnceLock::new(),
+        })
     }
 
     /// The types this one builds upon, for a module.
@@ -100,7 +113,9 @@ impl Btf {
 
     /// The name of a type; empty when it has none or the id is bad.
     pub fn name(&self, id: TypeId) -> &str {
-        let Ok((btf, position)) = self.locate(id) else { return "" };
+        let Ok((btf, position)) = self.locate(id) else {
+            return "";
+        };
         btf.string(raw::Record::at(&btf.bytes[btf.header.types()], position).name)
     }
 
@@ -120,7 +135,10 @@ impl Btf {
     fn string_bytes(&self, offset: u32) -> &[u8] {
         match (&self.base, offset.checked_sub(self.first_string)) {
             (Some(base), None) => base.string_bytes(offset),
-            (_, Some(own)) => crate::bytes::c_string_at(&self.bytes[self.header.strings()], own as usize).unwrap_or_default(),
+            (_, Some(own)) => {
+                crate::bytes::c_string_at(&self.bytes[self.header.strings()], own as usize)
+                    .unwrap_or_default()
+            }
             (None, None) => &[],
         }
     }
@@ -137,8 +155,14 @@ impl Btf {
     fn locate(&self, id: TypeId) -> Result<(&Btf, usize)> {
         match (&self.base, id.0.checked_sub(self.first_id)) {
             (Some(base), None) => base.locate(id),
-            (_, Some(own)) if (own as usize) < self.offsets.len() => Ok((self, self.offsets[own as usize] as usize)),
-            _ => Err(raw::malformed(&format!("type id {} of {}", id.0, self.end_id()))),
+            (_, Some(own)) if (own as usize) < self.offsets.len() => {
+                Ok((self, self.offsets[own as usize] as usize))
+            }
+            _ => Err(raw::malformed(&format!(
+                "type id {} of {}",
+                id.0,
+                self.end_id()
+            ))),
         }
     }
 }

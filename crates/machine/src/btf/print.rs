@@ -17,18 +17,34 @@ impl Btf {
 
     /// A declaration of something of that type: `char comm[16]`, `int (*open)(struct inode *, struct file *)`.
     pub fn c_declaration(&self, id: TypeId, name: &str) -> String {
-        Printer { btf: self, written: 0, expand: false }.declare(id, name.to_string(), Place::default())
+        Printer {
+            btf: self,
+            written: 0,
+            expand: false,
+        }
+        .declare(id, name.to_string(), Place::default())
     }
 
     /// A definition with all members, as in a header; anonymous members are written in place.
     pub fn c_definition(&self, id: TypeId) -> String {
-        let mut printer = Printer { btf: self, written: 0, expand: true };
+        let mut printer = Printer {
+            btf: self,
+            written: 0,
+            expand: true,
+        };
         let body = match self.type_by_id(id) {
-            Ok(Type::Struct(_) | Type::Union(_) | Type::Enum(_)) => printer.body(id, Place::default()),
-            Ok(Type::Typedef { name, target }) => {
-                format!("typedef {}", printer.declare(target, name.to_string(), Place::default()))
+            Ok(Type::Struct(_) | Type::Union(_) | Type::Enum(_)) => {
+                printer.body(id, Place::default())
             }
-            Ok(Type::Func { name, proto, .. }) => printer.declare(proto, name.to_string(), Place::default()),
+            Ok(Type::Typedef { name, target }) => {
+                format!(
+                    "typedef {}",
+                    printer.declare(target, name.to_string(), Place::default())
+                )
+            }
+            Ok(Type::Func { name, proto, .. }) => {
+                printer.declare(proto, name.to_string(), Place::default())
+            }
             _ => self.c_name(id),
         };
         format!("{body};")
@@ -44,7 +60,10 @@ struct Place {
 
 impl Place {
     fn deeper(self) -> Place {
-        Place { depth: self.depth + 1, ..self }
+        Place {
+            depth: self.depth + 1,
+            ..self
+        }
     }
 }
 
@@ -68,12 +87,25 @@ impl Printer<'_> {
         let next = place.deeper();
         match found {
             Type::Ptr(target) => {
-                let needs_parentheses = matches!(self.btf.strip_qualifiers(target).map(|t| self.btf.type_by_id(t)), Ok(Ok(Type::Array(_) | Type::FuncProto(_))));
-                let inner = if needs_parentheses { format!("(*{inner})") } else { format!("*{inner}") };
+                let needs_parentheses = matches!(
+                    self.btf
+                        .strip_qualifiers(target)
+                        .map(|t| self.btf.type_by_id(t)),
+                    Ok(Ok(Type::Array(_) | Type::FuncProto(_)))
+                );
+                let inner = if needs_parentheses {
+                    format!("(*{inner})")
+                } else {
+                    format!("*{inner}")
+                };
                 self.declare(target, inner, next)
             }
             Type::Array(array) => {
-                let len = if array.len == 0 { String::new() } else { array.len.to_string() };
+                let len = if array.len == 0 {
+                    String::new()
+                } else {
+                    array.len.to_string()
+                };
                 self.declare(array.element, format!("{inner}[{len}]"), next)
             }
             Type::FuncProto(proto) => {
@@ -109,16 +141,26 @@ impl Printer<'_> {
                 break;
             }
             let is_rest = variadic && i + 1 == count;
-            parts.push(if is_rest { "...".to_string() } else { self.declare(param.type_id, param.name.to_string(), place) });
+            parts.push(if is_rest {
+                "...".to_string()
+            } else {
+                self.declare(param.type_id, param.name.to_string(), place)
+            });
         }
-        if parts.is_empty() { "void".to_string() } else { parts.join(", ") }
+        if parts.is_empty() {
+            "void".to_string()
+        } else {
+            parts.join(", ")
+        }
     }
 
     fn specifier(&mut self, id: TypeId, found: &Type<'_>, place: Place) -> String {
         let (word, name) = match found {
             Type::Void => return "void".to_string(),
             Type::Int(int) => return int.name.to_string(),
-            Type::Float { name, .. } | Type::Typedef { name, .. } | Type::DataSec { name, .. } => return name.to_string(),
+            Type::Float { name, .. } | Type::Typedef { name, .. } | Type::DataSec { name, .. } => {
+                return name.to_string();
+            }
             Type::Struct(composite) => ("struct", composite.name),
             Type::Union(composite) => ("union", composite.name),
             Type::Enum(enumeration) => ("enum", enumeration.name),
@@ -135,11 +177,18 @@ impl Printer<'_> {
     /// `struct x { … }` with one member per line.
     fn body(&mut self, id: TypeId, place: Place) -> String {
         let indent = "\t".repeat(place.braces + 1);
-        let inside = Place { depth: place.depth + 1, braces: place.braces + 1 };
+        let inside = Place {
+            depth: place.depth + 1,
+            braces: place.braces + 1,
+        };
         let mut text = String::new();
         match self.btf.type_by_id(id) {
             Ok(found @ (Type::Struct(composite) | Type::Union(composite))) => {
-                let word = if matches!(found, Type::Struct(_)) { "struct" } else { "union" };
+                let word = if matches!(found, Type::Struct(_)) {
+                    "struct"
+                } else {
+                    "union"
+                };
                 text.push_str(&join(word, composite.name));
                 text.push_str(" {\n");
                 for member in composite.members() {
@@ -148,7 +197,9 @@ impl Printer<'_> {
                         break;
                     }
                     let declaration = self.declare(member.type_id, member.name.to_string(), inside);
-                    let bits = member.bitfield_bits.map_or_else(String::new, |bits| format!(": {bits}"));
+                    let bits = member
+                        .bitfield_bits
+                        .map_or_else(String::new, |bits| format!(": {bits}"));
                     let _ = writeln!(text, "{indent}{declaration}{bits};");
                 }
             }
@@ -157,7 +208,11 @@ impl Printer<'_> {
                 text.push_str(" {\n");
                 for (name, value) in enumeration.values() {
                     self.written += name.len() + 24;
-                    let value = if enumeration.signed { value.to_string() } else { (value as u64).to_string() };
+                    let value = if enumeration.signed {
+                        value.to_string()
+                    } else {
+                        (value as u64).to_string()
+                    };
                     let _ = writeln!(text, "{indent}{name} = {value},");
                 }
             }

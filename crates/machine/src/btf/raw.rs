@@ -28,10 +28,14 @@ impl Header {
     pub(super) fn parse(bytes: &[u8]) -> Result<Header> {
         let magic = u16_at(bytes, 0).ok_or_else(|| malformed("shorter than a header"))?;
         if magic == MAGIC.swap_bytes() {
-            return Err(malformed("big-endian; only the running machine's byte order is read"));
+            return Err(malformed(
+                "big-endian; only the running machine's byte order is read",
+            ));
         }
         if magic != MAGIC {
-            return Err(malformed(&format!("magic is {magic:#06x} instead of {MAGIC:#06x}")));
+            return Err(malformed(&format!(
+                "magic is {magic:#06x} instead of {MAGIC:#06x}"
+            )));
         }
         if bytes.get(2) != Some(&1) {
             return Err(malformed("unknown version"));
@@ -46,7 +50,9 @@ impl Header {
             let end = start.and_then(|s| s.checked_add(len as usize));
             match (start, end) {
                 (Some(start), Some(end)) if end <= bytes.len() => Ok((start, len as usize)),
-                _ => Err(malformed(&format!("{what} section reaches past the end of the file"))),
+                _ => Err(malformed(&format!(
+                    "{what} section reaches past the end of the file"
+                ))),
             }
         };
         let (type_start, type_len) = section(field(8)?, field(12)?, "type")?;
@@ -55,7 +61,12 @@ impl Header {
         if string_len > 0 && bytes[string_start + string_len as usize - 1] != 0 {
             return Err(malformed("string section does not end with NUL"));
         }
-        Ok(Header { type_start, type_len, string_start, string_len })
+        Ok(Header {
+            type_start,
+            type_len,
+            string_start,
+            string_len,
+        })
     }
 
     pub(super) fn types(&self) -> Range<usize> {
@@ -81,7 +92,11 @@ impl Record {
     /// Reads the record at a position that [`walk`] found; zeroes past the end.
     pub(super) fn at(types: &[u8], position: usize) -> Record {
         let field = |at: usize| u32_at(types, position + at).unwrap_or(0);
-        Record { name: field(0), info: field(4), size_or_type: field(8) }
+        Record {
+            name: field(0),
+            info: field(4),
+            size_or_type: field(8),
+        }
     }
 
     /// Number of members, parameters or enumerators.
@@ -129,7 +144,12 @@ pub(super) fn walk(types: &[u8], string_end: u32) -> Result<Vec<u32>> {
             return Err(bad("is cut off".into()));
         }
         let record = Record::at(types, position);
-        let kind = record.kind().ok_or_else(|| bad(format!("has the unknown kind {}", (record.info >> 24) & 0x1f)))?;
+        let kind = record.kind().ok_or_else(|| {
+            bad(format!(
+                "has the unknown kind {}",
+                (record.info >> 24) & 0x1f
+            ))
+        })?;
         if record.name >= string_end && record.name != 0 {
             return Err(bad("has a name outside the string section".into()));
         }

@@ -52,7 +52,9 @@ impl Btf {
         for _ in 0..MAX_TYPE_DEPTH {
             let size = match self.resolved(id)?.1 {
                 Type::Array(array) => {
-                    count = count.checked_mul(array.len.into()).ok_or_else(|| malformed("an array larger than memory"))?;
+                    count = count
+                        .checked_mul(array.len.into())
+                        .ok_or_else(|| malformed("an array larger than memory"))?;
                     id = array.element;
                     continue;
                 }
@@ -65,13 +67,17 @@ impl Btf {
                     id = variable.type_id;
                     continue;
                 }
-                Type::Void | Type::Fwd { .. } | Type::Func { .. } | Type::FuncProto(_) => return Ok(None),
+                Type::Void | Type::Fwd { .. } | Type::Func { .. } | Type::FuncProto(_) => {
+                    return Ok(None);
+                }
                 Type::Typedef { .. }
                 | Type::Volatile(_)
                 | Type::Const(_)
                 | Type::Restrict(_)
                 | Type::DeclTag(_)
-                | Type::TypeTag { .. } => unreachable!("size_of: resolve() left a typedef or qualifier"),
+                | Type::TypeTag { .. } => {
+                    unreachable!("size_of: resolve() left a typedef or qualifier")
+                }
             };
             return Ok(size.checked_mul(count));
         }

@@ -14,7 +14,11 @@ struct Builder {
 
 impl Builder {
     fn new() -> Builder {
-        Builder { types: Vec::new(), strings: vec![0], first_string: 0 }
+        Builder {
+            types: Vec::new(),
+            strings: vec![0],
+            first_string: 0,
+        }
     }
 
     fn name(&mut self, text: &str) -> u32 {
@@ -26,7 +30,14 @@ impl Builder {
         at
     }
 
-    fn add(&mut self, name: &str, kind: Kind, flag_and_vlen: (bool, u32), size_or_type: u32, extra: &[u32]) {
+    fn add(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        flag_and_vlen: (bool, u32),
+        size_or_type: u32,
+        extra: &[u32],
+    ) {
         let name = self.name(name);
         let info = (u32::from(flag_and_vlen.0) << 31) | ((kind as u32) << 24) | flag_and_vlen.1;
         for word in [name, info, size_or_type].iter().chain(extra) {
@@ -65,7 +76,23 @@ fn sample() -> Builder {
     b.add("", Kind::FuncProto, (false, 2), 1, &[data, 6, 0, 0]); // 8: int (const char *data, ...)
     b.add("", Kind::Ptr, (false, 0), 8, &[]); // 9
     let names = ["comm", "low", "high", "call"].map(|name| b.name(name));
-    let members = [names[0], 3, 0, 0, 4, 128, names[1], 1, 160 | 3 << 24, names[2], 1, 163 | 5 << 24, names[3], 9, 192];
+    let members = [
+        names[0],
+        3,
+        0,
+        0,
+        4,
+        128,
+        names[1],
+        1,
+        160 | 3 << 24,
+        names[2],
+        1,
+        163 | 5 << 24,
+        names[3],
+        9,
+        192,
+    ];
     b.add("outer", Kind::Struct, (true, 5), 32, &members); // 10
     let (one, big) = (b.name("ONE"), b.name("BIG"));
     b.add("e", Kind::Enum, (true, 1), 4, &[one, u32::MAX]); // 11
@@ -104,10 +131,30 @@ fn finds_and_prints_types() {
             	int (*call)(const char *data, ...);
             };"#]],
     );
-    check_definition(&btf, Kind::Enum, "e", expect![["enum e {\n\tONE = -1,\n};"]]);
-    check_definition(&btf, Kind::Enum, "wide", expect![["enum wide {\n\tBIG = 8589934593,\n};"]]);
-    check_definition(&btf, Kind::Func, "do_it", expect![["int do_it(const char *data, ...);"]]);
-    check_definition(&btf, Kind::Typedef, "u32_t", expect![["typedef int u32_t;"]]);
+    check_definition(
+        &btf,
+        Kind::Enum,
+        "e",
+        expect![["enum e {\n\tONE = -1,\n};"]],
+    );
+    check_definition(
+        &btf,
+        Kind::Enum,
+        "wide",
+        expect![["enum wide {\n\tBIG = 8589934593,\n};"]],
+    );
+    check_definition(
+        &btf,
+        Kind::Func,
+        "do_it",
+        expect![["int do_it(const char *data, ...);"]],
+    );
+    check_definition(
+        &btf,
+        Kind::Typedef,
+        "u32_t",
+        expect![["typedef int u32_t;"]],
+    );
     assert_eq!(btf.c_name(TypeId(3)), "char[16]");
     assert_eq!(btf.c_name(TypeId(6)), "const char *");
     assert!(btf.find(Kind::Struct, "inner").is_none());
@@ -120,9 +167,26 @@ fn finds_fields_through_anonymous_members() {
     let btf = sample().btf();
     let outer = btf.require(Kind::Struct, "outer").unwrap();
     let field = |path| btf.field_path(outer, path);
-    assert_eq!(field("y").unwrap(), Field { type_id: TypeId(7), bit_offset: 128, bitfield_bits: None });
-    assert_eq!(field("high").unwrap(), Field { type_id: TypeId(1), bit_offset: 163, bitfield_bits: Some(5) });
-    assert_eq!(field("com").unwrap_err().to_string(), "`struct outer` has no field `com`; did you mean `comm`?");
+    assert_eq!(
+        field("y").unwrap(),
+        Field {
+            type_id: TypeId(7),
+            bit_offset: 128,
+            bitfield_bits: None
+        }
+    );
+    assert_eq!(
+        field("high").unwrap(),
+        Field {
+            type_id: TypeId(1),
+            bit_offset: 163,
+            bitfield_bits: Some(5)
+        }
+    );
+    assert_eq!(
+        field("com").unwrap_err().to_string(),
+        "`struct outer` has no field `com`; did you mean `comm`?"
+    );
     assert!(field("x.y").unwrap_err().is_missing());
     assert!(field("").is_err());
     assert_eq!(btf.size_of(outer).unwrap(), Some(32));
@@ -133,11 +197,24 @@ fn finds_fields_through_anonymous_members() {
 #[test]
 fn finds_enumerators_and_tracepoints() {
     let btf = sample().btf();
-    assert_eq!(btf.enumerator("ONE"), Some(Enumerator { value: -1, enum_type: TypeId(11) }));
+    assert_eq!(
+        btf.enumerator("ONE"),
+        Some(Enumerator {
+            value: -1,
+            enum_type: TypeId(11)
+        })
+    );
     assert_eq!(btf.enumerator("BIG").unwrap().value, 0x2_0000_0001);
     assert_eq!(btf.enumerator("none"), None);
     let tracepoint = btf.raw_tracepoint("ev").unwrap();
-    assert_eq!(tracepoint.args.iter().map(|arg| (arg.name, arg.type_id.0)).collect::<Vec<_>>(), [("text", 6)]);
+    assert_eq!(
+        tracepoint
+            .args
+            .iter()
+            .map(|arg| (arg.name, arg.type_id.0))
+            .collect::<Vec<_>>(),
+        [("text", 6)]
+    );
     assert!(btf.raw_tracepoint("none").unwrap_err().is_missing());
 }
 
@@ -146,7 +223,10 @@ fn a_module_goes_on_where_the_kernel_ends() {
     let base = sample();
     let kernel = Arc::new(base.btf());
     let count = kernel.type_count() as u32;
-    let mut module = Builder { first_string: base.strings.len() as u32, ..Builder::default() };
+    let mut module = Builder {
+        first_string: base.strings.len() as u32,
+        ..Builder::default()
+    };
     let at = module.name("extra");
     module.add("modular", Kind::Struct, (false, 1), 8, &[at, 10, 0]);
     let module = Btf::new(module.bytes(), Some(kernel)).unwrap();
@@ -161,17 +241,28 @@ fn a_module_goes_on_where_the_kernel_ends() {
 #[test]
 fn says_what_is_wrong_with_a_file() {
     let good = sample().bytes();
-    let check = |bytes: Vec<u8>, expected: &str| assert_eq!(Btf::new(bytes, None).unwrap_err().to_string(), expected);
+    let check = |bytes: Vec<u8>, expected: &str| {
+        assert_eq!(Btf::new(bytes, None).unwrap_err().to_string(), expected)
+    };
     check(vec![], "BTF is malformed: shorter than a header");
     check(good[..20].to_vec(), "BTF is malformed: header is cut off");
-    check(vec![0xeb, 0x9f, 1, 0], "BTF is malformed: big-endian; only the running machine's byte order is read");
-    check(good[..good.len() - 1].to_vec(), "BTF is malformed: string section reaches past the end of the file");
+    check(
+        vec![0xeb, 0x9f, 1, 0],
+        "BTF is malformed: big-endian; only the running machine's byte order is read",
+    );
+    check(
+        good[..good.len() - 1].to_vec(),
+        "BTF is malformed: string section reaches past the end of the file",
+    );
     let mut kind = good.clone();
     kind[24 + 7] = 0x1f;
     check(kind, "BTF is malformed: type 1 has the unknown kind 31");
     let mut name = good.clone();
     name[24..28].copy_from_slice(&u32::MAX.to_le_bytes());
-    check(name, "BTF is malformed: type 1 has a name outside the string section");
+    check(
+        name,
+        "BTF is malformed: type 1 has a name outside the string section",
+    );
 }
 
 #[test]
@@ -204,24 +295,52 @@ fn vmlinux() -> Option<Btf> {
 #[test]
 fn agrees_with_bpftool_on_this_kernel() {
     let Some(btf) = vmlinux() else { return };
-    let Ok(output) = Command::new("bpftool").args(["btf", "dump", "file", "/sys/kernel/btf/vmlinux"]).output() else {
+    let Ok(output) = Command::new("bpftool")
+        .args(["btf", "dump", "file", "/sys/kernel/btf/vmlinux"])
+        .output()
+    else {
         println!("skipped: no bpftool");
         return;
     };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(text.lines().filter(|line| line.starts_with('[')).count(), btf.own_ids().len());
+    assert_eq!(
+        text.lines().filter(|line| line.starts_with('[')).count(),
+        btf.own_ids().len()
+    );
     for name in ["task_struct", "sock", "file", "sk_buff"] {
         let id = btf.require(Kind::Struct, name).unwrap();
-        let start = text.find(&format!("[{}] STRUCT '{name}' size={} ", id.0, btf.size_of(id).unwrap().unwrap())).expect(name);
+        let start = text
+            .find(&format!(
+                "[{}] STRUCT '{name}' size={} ",
+                id.0,
+                btf.size_of(id).unwrap().unwrap()
+            ))
+            .expect(name);
         let body = &text[start..];
-        let lines = body.lines().skip(1).take_while(|line| line.starts_with('\t'));
+        let lines = body
+            .lines()
+            .skip(1)
+            .take_while(|line| line.starts_with('\t'));
         let composite = btf.composite(id).unwrap().unwrap();
         let ours = composite.members().map(|member| {
-            let shown = if member.name.is_empty() { "(anon)" } else { member.name };
-            let bits = member.bitfield_bits.map_or_else(String::new, |bits| format!(" bitfield_size={bits}"));
-            format!("\t'{shown}' type_id={} bits_offset={}{bits}", member.type_id.0, member.bit_offset)
+            let shown = if member.name.is_empty() {
+                "(anon)"
+            } else {
+                member.name
+            };
+            let bits = member
+                .bitfield_bits
+                .map_or_else(String::new, |bits| format!(" bitfield_size={bits}"));
+            format!(
+                "\t'{shown}' type_id={} bits_offset={}{bits}",
+                member.type_id.0, member.bit_offset
+            )
         });
-        assert_eq!(ours.collect::<Vec<_>>(), lines.collect::<Vec<_>>(), "{name}");
+        assert_eq!(
+            ours.collect::<Vec<_>>(),
+            lines.collect::<Vec<_>>(),
+            "{name}"
+        );
     }
 }
 
@@ -229,15 +348,41 @@ fn agrees_with_bpftool_on_this_kernel() {
 fn reads_all_of_this_kernel() {
     let Some(btf) = vmlinux() else { return };
     let mut named_args = 0;
-    for name in btf.raw_tracepoint_names().map(str::to_string).collect::<Vec<_>>() {
-        named_args += btf.raw_tracepoint(&name).unwrap().args.iter().filter(|arg| !arg.name.is_empty()).count();
+    for name in btf
+        .raw_tracepoint_names()
+        .map(str::to_string)
+        .collect::<Vec<_>>()
+    {
+        named_args += btf
+            .raw_tracepoint(&name)
+            .unwrap()
+            .args
+            .iter()
+            .filter(|arg| !arg.name.is_empty())
+            .count();
     }
     assert!(named_args > 100, "{named_args}");
     let switch = btf.raw_tracepoint("sched_switch").unwrap();
-    let args: Vec<String> = switch.args.iter().map(|arg| btf.c_declaration(arg.type_id, arg.name)).collect();
-    assert_eq!(args[..3], ["bool preempt", "struct task_struct *prev", "struct task_struct *next"]);
+    let args: Vec<String> = switch
+        .args
+        .iter()
+        .map(|arg| btf.c_declaration(arg.type_id, arg.name))
+        .collect();
+    assert_eq!(
+        args[..3],
+        [
+            "bool preempt",
+            "struct task_struct *prev",
+            "struct task_struct *next"
+        ]
+    );
     assert!(btf.iterators().any(|iterator| iterator.name == "task"));
-    assert_eq!(btf.field_path(btf.iterator("task").unwrap().context, "task").unwrap().byte_offset(), 8);
+    assert_eq!(
+        btf.field_path(btf.iterator("task").unwrap().context, "task")
+            .unwrap()
+            .byte_offset(),
+        8
+    );
     assert!(btf.functions().count() > 10_000);
     assert_eq!(btf.enumerator("BPF_MAP_TYPE_RINGBUF").unwrap().value, 27);
     for id in btf.own_ids() {

@@ -1,7 +1,7 @@
 //! BTF types as Rust values: small, copied freely, borrowing names and members from the file.
 
-use super::raw::{RECORD, Record, malformed};
 use super::Btf;
+use super::raw::{RECORD, Record, malformed};
 use crate::Result;
 use crate::bytes::u32_at;
 use std::fmt;
@@ -293,7 +293,11 @@ impl<'a> Composite<'a> {
         let (btf, has_bitfields) = (self.btf, self.has_bitfields);
         self.raw.chunks_exact(12).map(move |entry| {
             let offset = word(entry, 8);
-            let (bit_offset, bits) = if has_bitfields { (offset & 0xff_ffff, (offset >> 24) as u8) } else { (offset, 0) };
+            let (bit_offset, bits) = if has_bitfields {
+                (offset & 0xff_ffff, (offset >> 24) as u8)
+            } else {
+                (offset, 0)
+            };
             Member {
                 name: btf.string(word(entry, 0)),
                 type_id: TypeId(word(entry, 4)),
@@ -308,20 +312,24 @@ impl<'a> Enum<'a> {
     /// Names and values in order. Unsigned 64-bit values above `i64::MAX` keep their bits.
     pub fn values(&self) -> impl ExactSizeIterator<Item = (&'a str, i64)> + use<'a> {
         let (btf, signed, is_wide) = (self.btf, self.signed, self.is_wide);
-        self.raw.chunks_exact(if is_wide { 12 } else { 8 }).map(move |entry| {
-            let low = word(entry, 4);
-            let value = match (is_wide, signed) {
-                (true, _) => (u64::from(word(entry, 8)) << 32 | u64::from(low)) as i64,
-                (false, true) => i64::from(low as i32),
-                (false, false) => i64::from(low),
-            };
-            (btf.string(word(entry, 0)), value)
-        })
+        self.raw
+            .chunks_exact(if is_wide { 12 } else { 8 })
+            .map(move |entry| {
+                let low = word(entry, 4);
+                let value = match (is_wide, signed) {
+                    (true, _) => (u64::from(word(entry, 8)) << 32 | u64::from(low)) as i64,
+                    (false, true) => i64::from(low as i32),
+                    (false, false) => i64::from(low),
+                };
+                (btf.string(word(entry, 0)), value)
+            })
     }
 
     /// The name of a value.
     pub fn name_of(&self, value: i64) -> Option<&'a str> {
-        self.values().find(|(_, v)| *v == value).map(|(name, _)| name)
+        self.values()
+            .find(|(_, v)| *v == value)
+            .map(|(name, _)| name)
     }
 }
 
@@ -329,14 +337,17 @@ impl<'a> FuncProto<'a> {
     /// The parameters in order.
     pub fn params(&self) -> impl ExactSizeIterator<Item = Param<'a>> + use<'a> {
         let btf = self.btf;
-        self.raw
-            .chunks_exact(8)
-            .map(move |entry| Param { name: btf.string(word(entry, 0)), type_id: TypeId(word(entry, 4)) })
+        self.raw.chunks_exact(8).map(move |entry| Param {
+            name: btf.string(word(entry, 0)),
+            type_id: TypeId(word(entry, 4)),
+        })
     }
 
     /// Whether it takes `...`.
     pub fn is_variadic(&self) -> bool {
-        self.params().last().is_some_and(|p| p.type_id == TypeId::VOID)
+        self.params()
+            .last()
+            .is_some_and(|p| p.type_id == TypeId::VOID)
     }
 }
 
@@ -348,8 +359,12 @@ fn word(entry: &[u8], offset: usize) -> u32 {
 /// Decodes the type whose record starts `bytes`.
 pub(super) fn decode<'a>(btf: &'a Btf, bytes: &'a [u8]) -> Result<Type<'a>> {
     let record = Record::at(bytes, 0);
-    let kind = record.kind().ok_or_else(|| malformed("unknown kind of type"))?;
-    let raw = bytes.get(RECORD..RECORD + record.extra(kind)).ok_or_else(|| malformed("type is cut off"))?;
+    let kind = record
+        .kind()
+        .ok_or_else(|| malformed("unknown kind of type"))?;
+    let raw = bytes
+        .get(RECORD..RECORD + record.extra(kind))
+        .ok_or_else(|| malformed("type is cut off"))?;
     let name = btf.string(record.name);
     let target = TypeId(record.size_or_type);
     let size = record.size_or_type;
@@ -357,24 +372,72 @@ pub(super) fn decode<'a>(btf: &'a Btf, bytes: &'a [u8]) -> Result<Type<'a>> {
     Ok(match kind {
         Kind::Int => Type::Int(int(name, size, word(raw, 0))),
         Kind::Ptr => Type::Ptr(target),
-        Kind::Array => Type::Array(Array { element: TypeId(word(raw, 0)), len: word(raw, 8) }),
-        Kind::Struct => Type::Struct(Composite { name, size, btf, raw, has_bitfields }),
-        Kind::Union => Type::Union(Composite { name, size, btf, raw, has_bitfields }),
-        Kind::Enum => Type::Enum(Enum { name, size, signed: record.flag(), btf, raw, is_wide: false }),
-        Kind::Enum64 => Type::Enum(Enum { name, size, signed: record.flag(), btf, raw, is_wide: true }),
-        Kind::Fwd => Type::Fwd { name, is_union: record.flag() },
+        Kind::Array => Type::Array(Array {
+            element: TypeId(word(raw, 0)),
+            len: word(raw, 8),
+        }),
+        Kind::Struct => Type::Struct(Composite {
+            name,
+            size,
+            btf,
+            raw,
+            has_bitfields,
+        }),
+        Kind::Union => Type::Union(Composite {
+            name,
+            size,
+            btf,
+            raw,
+            has_bitfields,
+        }),
+        Kind::Enum => Type::Enum(Enum {
+            name,
+            size,
+            signed: record.flag(),
+            btf,
+            raw,
+            is_wide: false,
+        }),
+        Kind::Enum64 => Type::Enum(Enum {
+            name,
+            size,
+            signed: record.flag(),
+            btf,
+            raw,
+            is_wide: true,
+        }),
+        Kind::Fwd => Type::Fwd {
+            name,
+            is_union: record.flag(),
+        },
         Kind::Typedef => Type::Typedef { name, target },
         Kind::Volatile => Type::Volatile(target),
         Kind::Const => Type::Const(target),
         Kind::Restrict => Type::Restrict(target),
-        Kind::Func => Type::Func { name, proto: target, linkage: Linkage::from_raw(record.vlen() as u32) },
-        Kind::FuncProto => Type::FuncProto(FuncProto { return_type: target, btf, raw }),
-        Kind::Var => Type::Var(Variable { name, type_id: target, linkage: Linkage::from_raw(word(raw, 0)) }),
+        Kind::Func => Type::Func {
+            name,
+            proto: target,
+            linkage: Linkage::from_raw(record.vlen() as u32),
+        },
+        Kind::FuncProto => Type::FuncProto(FuncProto {
+            return_type: target,
+            btf,
+            raw,
+        }),
+        Kind::Var => Type::Var(Variable {
+            name,
+            type_id: target,
+            linkage: Linkage::from_raw(word(raw, 0)),
+        }),
         Kind::DataSec => Type::DataSec { name, size },
         Kind::Float => Type::Float { name, size },
         Kind::DeclTag => {
             let component = word(raw, 0);
-            Type::DeclTag(DeclTag { name, target, component: (component != u32::MAX).then_some(component) })
+            Type::DeclTag(DeclTag {
+                name,
+                target,
+                component: (component != u32::MAX).then_some(component),
+            })
         }
         Kind::TypeTag => Type::TypeTag { name, target },
     })
@@ -387,5 +450,11 @@ fn int(name: &str, size: u32, word: u32) -> Int<'_> {
         4 => IntEncoding::Bool,
         _ => IntEncoding::Unsigned,
     };
-    Int { name, size, encoding, bits: word as u8, bit_offset: (word >> 16) as u8 }
+    Int {
+        name,
+        size,
+        encoding,
+        bits: word as u8,
+        bit_offset: (word >> 16) as u8,
+    }
 }

@@ -58,16 +58,26 @@ impl DebugInfo {
     /// The function whose code starts at an address of the binary; `None` when it is not described.
     pub fn function_at(&self, address: Address) -> Result<Option<DebugFunction>> {
         let dwarf = self.dwarf()?;
-        let Some(unit) = self.unit_at(&dwarf, address)? else { return Ok(None) };
+        let Some(unit) = self.unit_at(&dwarf, address)? else {
+            return Ok(None);
+        };
         let mut budget = Budget::new();
-        let found = find_subprogram(&dwarf, &unit, address, &mut budget).map_err(self.malformed())?;
+        let found =
+            find_subprogram(&dwarf, &unit, address, &mut budget).map_err(self.malformed())?;
         let Some(offset) = found else { return Ok(None) };
-        describe(&dwarf, &unit, offset, address, budget).map(Some).map_err(self.malformed())
+        describe(&dwarf, &unit, offset, address, budget)
+            .map(Some)
+            .map_err(self.malformed())
     }
 }
 
 /// Walks the unit's entries, reading attributes of functions only.
-fn find_subprogram<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, wanted: Address, budget: &mut Budget) -> gimli::Result<Option<UnitOffset>> {
+fn find_subprogram<'a>(
+    dwarf: &Dwarf<'a>,
+    unit: &Unit<'a>,
+    wanted: Address,
+    budget: &mut Budget,
+) -> gimli::Result<Option<UnitOffset>> {
     let mut entries = unit.entries_raw(None)?;
     let mut entry = Entry::null();
     while !entries.is_empty() {
@@ -97,13 +107,22 @@ fn find_subprogram<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, wanted: Address, budg
     Ok(None)
 }
 
-fn describe<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, offset: UnitOffset, address: Address, budget: Budget) -> gimli::Result<DebugFunction> {
+fn describe<'a>(
+    dwarf: &Dwarf<'a>,
+    unit: &Unit<'a>,
+    offset: UnitOffset,
+    address: Address,
+    budget: Budget,
+) -> gimli::Result<DebugFunction> {
     let mut builder = Builder::new(dwarf, unit, budget)?;
     let mut cursor = unit.entries_at_offset(offset)?;
     let root = cursor.next_dfs()?.cloned().unwrap_or_else(Entry::null);
     let mut function = DebugFunction {
-        name: inherited(unit, &root, gimli::DW_AT_name)?.map(|v| text(dwarf, unit, v)).unwrap_or_default(),
-        linkage_name: inherited(unit, &root, gimli::DW_AT_linkage_name)?.map(|v| text(dwarf, unit, v)),
+        name: inherited(unit, &root, gimli::DW_AT_name)?
+            .map(|v| text(dwarf, unit, v))
+            .unwrap_or_default(),
+        linkage_name: inherited(unit, &root, gimli::DW_AT_linkage_name)?
+            .map(|v| text(dwarf, unit, v)),
         address,
         parameters: Vec::new(),
         return_type: None,
@@ -123,7 +142,11 @@ fn describe<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, offset: UnitOffset, address:
             continue;
         }
         match child.tag() {
-            gimli::DW_TAG_formal_parameter => function.parameters.push(parameter(dwarf, unit, child, &mut builder)?),
+            gimli::DW_TAG_formal_parameter => {
+                function
+                    .parameters
+                    .push(parameter(dwarf, unit, child, &mut builder)?)
+            }
             gimli::DW_TAG_unspecified_parameters => function.is_variadic = true,
             _ => {}
         }
@@ -132,31 +155,56 @@ fn describe<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, offset: UnitOffset, address:
     Ok(function)
 }
 
-fn parameter<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, entry: &Entry<'a>, builder: &mut Builder<'_, 'a>) -> gimli::Result<Parameter> {
-    let name = inherited(unit, entry, gimli::DW_AT_name)?.map(|value| text(dwarf, unit, value)).unwrap_or_default();
+fn parameter<'a>(
+    dwarf: &Dwarf<'a>,
+    unit: &Unit<'a>,
+    entry: &Entry<'a>,
+    builder: &mut Builder<'_, 'a>,
+) -> gimli::Result<Parameter> {
+    let name = inherited(unit, entry, gimli::DW_AT_name)?
+        .map(|value| text(dwarf, unit, value))
+        .unwrap_or_default();
     let type_index = match inherited(unit, entry, gimli::DW_AT_type)? {
         Some(value) => builder.reference(unit, value),
         None => builder.void(),
     };
-    let constant = entry.attr_value(gimli::DW_AT_const_value).and_then(|value| value.sdata_value());
+    let constant = entry
+        .attr_value(gimli::DW_AT_const_value)
+        .and_then(|value| value.sdata_value());
     let presence = match (constant, entry.attr_value(gimli::DW_AT_location)) {
         (Some(number), _) => Presence::Constant(number),
-        (None, Some(gimli::AttributeValue::Exprloc(expression))) if expression.0.is_empty() => Presence::Absent,
+        (None, Some(gimli::AttributeValue::Exprloc(expression))) if expression.0.is_empty() => {
+            Presence::Absent
+        }
         (None, Some(_)) => Presence::Located,
         (None, None) => Presence::Absent,
     };
-    let is_result = matches!(entry.attr_value(gimli::DW_AT_variable_parameter), Some(gimli::AttributeValue::Flag(true)));
-    Ok(Parameter { name, type_index, presence, is_result })
+    let is_result = matches!(
+        entry.attr_value(gimli::DW_AT_variable_parameter),
+        Some(gimli::AttributeValue::Flag(true))
+    );
+    Ok(Parameter {
+        name,
+        type_index,
+        presence,
+        is_result,
+    })
 }
 
 /// An attribute of the entry, or of the declaration or abstract copy it refers to.
-fn inherited<'a>(unit: &Unit<'a>, entry: &Entry<'a>, name: gimli::DwAt) -> gimli::Result<Option<AttributeValue<'a>>> {
+fn inherited<'a>(
+    unit: &Unit<'a>,
+    entry: &Entry<'a>,
+    name: gimli::DwAt,
+) -> gimli::Result<Option<AttributeValue<'a>>> {
     let mut entry = entry.clone();
     for _ in 0..MAX_ORIGINS {
         if let Some(value) = entry.attr_value(name) {
             return Ok(Some(value));
         }
-        let origin = entry.attr_value(gimli::DW_AT_abstract_origin).or_else(|| entry.attr_value(gimli::DW_AT_specification));
+        let origin = entry
+            .attr_value(gimli::DW_AT_abstract_origin)
+            .or_else(|| entry.attr_value(gimli::DW_AT_specification));
         entry = match origin {
             Some(gimli::AttributeValue::UnitRef(offset)) => unit.entry(offset)?,
             // Into another unit (link-time optimisation): offsets of the answer would be of that unit.
@@ -169,6 +217,9 @@ fn inherited<'a>(unit: &Unit<'a>, entry: &Entry<'a>, name: gimli::DwAt) -> gimli
 /// A string attribute; what cannot be read is empty.
 pub(super) fn text<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, value: AttributeValue<'a>) -> String {
     const MAX_TEXT: usize = 64 << 10;
-    let slice = dwarf.attr_string(unit, value).map(|slice| slice.slice()).unwrap_or_default();
+    let slice = dwarf
+        .attr_string(unit, value)
+        .map(|slice| slice.slice())
+        .unwrap_or_default();
     String::from_utf8_lossy(&slice[..slice.len().min(MAX_TEXT)]).into_owned()
 }

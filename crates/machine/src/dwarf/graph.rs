@@ -184,7 +184,9 @@ impl TypeGraph {
         for _ in 0..MAX_CHAIN {
             index = self.resolve(index);
             let size = match self.get(index) {
-                DebugType::Base { size, .. } | DebugType::Composite { size, .. } | DebugType::Enum { size, .. } => *size,
+                DebugType::Base { size, .. }
+                | DebugType::Composite { size, .. }
+                | DebugType::Enum { size, .. } => *size,
                 DebugType::Pointer { .. } => 8,
                 DebugType::Array { element, len } => {
                     count = count.checked_mul((*len)?)?;
@@ -204,14 +206,25 @@ impl TypeGraph {
     }
 
     fn name_at(&self, index: TypeIndex, depth: usize) -> String {
-        let Some(depth) = depth.checked_sub(1) else { return "...".to_string() };
+        let Some(depth) = depth.checked_sub(1) else {
+            return "...".to_string();
+        };
         match self.get(index) {
             DebugType::Void => "void".to_string(),
-            DebugType::Base { name, .. } | DebugType::Typedef { name, .. } | DebugType::Unknown(name) => name.clone(),
-            DebugType::Pointer { target, is_reference } => {
+            DebugType::Base { name, .. }
+            | DebugType::Typedef { name, .. }
+            | DebugType::Unknown(name) => name.clone(),
+            DebugType::Pointer {
+                target,
+                is_reference,
+            } => {
                 let target = self.name_at(*target, depth);
                 let mark = if *is_reference { '&' } else { '*' };
-                if target.ends_with(['*', '&']) { format!("{target}{mark}") } else { format!("{target} {mark}") }
+                if target.ends_with(['*', '&']) {
+                    format!("{target}{mark}")
+                } else {
+                    format!("{target} {mark}")
+                }
             }
             DebugType::Composite { kind, name, .. } => {
                 let word = match kind {
@@ -219,7 +232,11 @@ impl TypeGraph {
                     CompositeKind::Class => "class",
                     CompositeKind::Union => "union",
                 };
-                if name.is_empty() { format!("{word} {{ ... }}") } else { format!("{word} {name}") }
+                if name.is_empty() {
+                    format!("{word} {{ ... }}")
+                } else {
+                    format!("{word} {name}")
+                }
             }
             DebugType::Enum { name, .. } => format!("enum {name}"),
             DebugType::Array { element, len } => {
@@ -235,7 +252,11 @@ impl TypeGraph {
                 };
                 let is_pointer = matches!(self.get(*target), DebugType::Pointer { .. });
                 let target = self.name_at(*target, depth);
-                if is_pointer { format!("{target}{word}") } else { format!("{word} {target}") }
+                if is_pointer {
+                    format!("{target}{word}")
+                } else {
+                    format!("{word} {target}")
+                }
             }
             DebugType::Function => "function".to_string(),
         }
@@ -255,7 +276,11 @@ pub(super) struct Builder<'d, 'a> {
 }
 
 impl<'d, 'a> Builder<'d, 'a> {
-    pub(super) fn new(dwarf: &'d Dwarf<'a>, unit: &Unit<'a>, budget: Budget) -> gimli::Result<Builder<'d, 'a>> {
+    pub(super) fn new(
+        dwarf: &'d Dwarf<'a>,
+        unit: &Unit<'a>,
+        budget: Budget,
+    ) -> gimli::Result<Builder<'d, 'a>> {
         let own = dwarf.unit(unit.header.clone())?;
         Ok(Builder {
             dwarf,
@@ -274,11 +299,15 @@ impl<'d, 'a> Builder<'d, 'a> {
     /// The index of the type an attribute refers to; its content is read later.
     pub(super) fn reference(&mut self, unit: &Unit<'a>, value: AttributeValue<'a>) -> TypeIndex {
         let absolute = match value {
-            gimli::AttributeValue::UnitRef(offset) => offset.to_debug_info_offset(&unit.header).map(|offset| offset.0),
+            gimli::AttributeValue::UnitRef(offset) => offset
+                .to_debug_info_offset(&unit.header)
+                .map(|offset| offset.0),
             gimli::AttributeValue::DebugInfoRef(offset) => Some(offset.0),
             _ => None,
         };
-        let Some(absolute) = absolute else { return self.add(DebugType::Unknown(String::new())) };
+        let Some(absolute) = absolute else {
+            return self.add(DebugType::Unknown(String::new()));
+        };
         if let Some(known) = self.known.get(&absolute) {
             return *known;
         }
@@ -306,8 +335,12 @@ impl<'d, 'a> Builder<'d, 'a> {
         while let Some((absolute, index)) = self.pending.pop_front() {
             let i = index.0 as usize;
             let is_overflow = i + 1 == MAX_TYPES;
-            let Some(unit) = self.take_unit(absolute)? else { continue };
-            let read = DebugInfoOffset(absolute).to_unit_offset(&unit.header).map(|offset| self.read(&unit, offset));
+            let Some(unit) = self.take_unit(absolute)? else {
+                continue;
+            };
+            let read = DebugInfoOffset(absolute)
+                .to_unit_offset(&unit.header)
+                .map(|offset| self.read(&unit, offset));
             self.units.push(unit);
             if let Some(found) = read
                 && !is_overflow
@@ -321,8 +354,13 @@ impl<'d, 'a> Builder<'d, 'a> {
     /// Takes the unit that holds an offset out of the list, so that it can be read while the graph grows.
     fn take_unit(&mut self, absolute: usize) -> gimli::Result<Option<Unit<'a>>> {
         let holds = |unit: &Unit<'a>| {
-            let start = unit.header.debug_info_offset().map_or(usize::MAX, |offset| offset.0);
-            absolute.checked_sub(start).is_some_and(|inside| inside < unit.header.length_including_self())
+            let start = unit
+                .header
+                .debug_info_offset()
+                .map_or(usize::MAX, |offset| offset.0);
+            absolute
+                .checked_sub(start)
+                .is_some_and(|inside| inside < unit.header.length_including_self())
         };
         if let Some(i) = self.units.iter().rposition(holds) {
             return Ok(Some(self.units.swap_remove(i)));
@@ -338,32 +376,63 @@ impl<'d, 'a> Builder<'d, 'a> {
 
     fn read(&mut self, unit: &Unit<'a>, offset: UnitOffset) -> gimli::Result<DebugType> {
         let mut cursor = unit.entries_at_offset(offset)?;
-        let Some(entry) = cursor.next_dfs()? else { return Ok(DebugType::Void) };
+        let Some(entry) = cursor.next_dfs()? else {
+            return Ok(DebugType::Void);
+        };
         let entry = entry.clone();
         self.budget.spend(entry.attrs().len())?;
         let name = self.name(unit, &entry);
-        let size = entry.attr_value(gimli::DW_AT_byte_size).and_then(|value| value.udata_value()).unwrap_or(0);
+        let size = entry
+            .attr_value(gimli::DW_AT_byte_size)
+            .and_then(|value| value.udata_value())
+            .unwrap_or(0);
         Ok(match entry.tag() {
-            gimli::DW_TAG_base_type => DebugType::Base { name, size, encoding: encoding(&entry) },
-            gimli::DW_TAG_pointer_type => DebugType::Pointer { target: self.target(unit, &entry), is_reference: false },
+            gimli::DW_TAG_base_type => DebugType::Base {
+                name,
+                size,
+                encoding: encoding(&entry),
+            },
+            gimli::DW_TAG_pointer_type => DebugType::Pointer {
+                target: self.target(unit, &entry),
+                is_reference: false,
+            },
             gimli::DW_TAG_reference_type | gimli::DW_TAG_rvalue_reference_type => {
-                DebugType::Pointer { target: self.target(unit, &entry), is_reference: true }
+                DebugType::Pointer {
+                    target: self.target(unit, &entry),
+                    is_reference: true,
+                }
             }
-            gimli::DW_TAG_typedef => DebugType::Typedef { name, target: self.target(unit, &entry) },
+            gimli::DW_TAG_typedef => DebugType::Typedef {
+                name,
+                target: self.target(unit, &entry),
+            },
             gimli::DW_TAG_const_type => self.qualified(Qualifier::Const, unit, &entry),
             gimli::DW_TAG_volatile_type => self.qualified(Qualifier::Volatile, unit, &entry),
             gimli::DW_TAG_restrict_type => self.qualified(Qualifier::Restrict, unit, &entry),
             gimli::DW_TAG_atomic_type => self.qualified(Qualifier::Atomic, unit, &entry),
-            gimli::DW_TAG_structure_type => {
-                DebugType::Composite { kind: CompositeKind::Struct, name, size, members: self.members(unit, &entry)? }
-            }
-            gimli::DW_TAG_class_type => {
-                DebugType::Composite { kind: CompositeKind::Class, name, size, members: self.members(unit, &entry)? }
-            }
-            gimli::DW_TAG_union_type => {
-                DebugType::Composite { kind: CompositeKind::Union, name, size, members: self.members(unit, &entry)? }
-            }
-            gimli::DW_TAG_enumeration_type => DebugType::Enum { name, size, values: self.enumerators(unit, &entry)? },
+            gimli::DW_TAG_structure_type => DebugType::Composite {
+                kind: CompositeKind::Struct,
+                name,
+                size,
+                members: self.members(unit, &entry)?,
+            },
+            gimli::DW_TAG_class_type => DebugType::Composite {
+                kind: CompositeKind::Class,
+                name,
+                size,
+                members: self.members(unit, &entry)?,
+            },
+            gimli::DW_TAG_union_type => DebugType::Composite {
+                kind: CompositeKind::Union,
+                name,
+                size,
+                members: self.members(unit, &entry)?,
+            },
+            gimli::DW_TAG_enumeration_type => DebugType::Enum {
+                name,
+                size,
+                values: self.enumerators(unit, &entry)?,
+            },
             gimli::DW_TAG_array_type => self.array(unit, &entry)?,
             gimli::DW_TAG_subroutine_type => DebugType::Function,
             gimli::DW_TAG_unspecified_type => DebugType::Void,
@@ -372,15 +441,23 @@ impl<'d, 'a> Builder<'d, 'a> {
     }
 
     fn name(&self, unit: &Unit<'a>, entry: &Entry<'a>) -> String {
-        entry.attr_value(gimli::DW_AT_name).map(|value| text(self.dwarf, unit, value)).unwrap_or_default()
+        entry
+            .attr_value(gimli::DW_AT_name)
+            .map(|value| text(self.dwarf, unit, value))
+            .unwrap_or_default()
     }
 
     fn target(&mut self, unit: &Unit<'a>, entry: &Entry<'a>) -> TypeIndex {
-        entry.attr_value(gimli::DW_AT_type).map_or(TypeIndex(0), |value| self.reference(unit, value))
+        entry
+            .attr_value(gimli::DW_AT_type)
+            .map_or(TypeIndex(0), |value| self.reference(unit, value))
     }
 
     fn qualified(&mut self, qualifier: Qualifier, unit: &Unit<'a>, entry: &Entry<'a>) -> DebugType {
-        DebugType::Qualified { qualifier, target: self.target(unit, entry) }
+        DebugType::Qualified {
+            qualifier,
+            target: self.target(unit, entry),
+        }
     }
 
     /// Direct children of an entry.
@@ -403,61 +480,103 @@ impl<'d, 'a> Builder<'d, 'a> {
     fn members(&mut self, unit: &Unit<'a>, entry: &Entry<'a>) -> gimli::Result<Vec<DebugMember>> {
         let mut members = Vec::new();
         for child in self.children(unit, entry)? {
-            let is_static = child.has_attr(gimli::DW_AT_external) || child.has_attr(gimli::DW_AT_declaration);
-            let is_member = matches!(child.tag(), gimli::DW_TAG_member | gimli::DW_TAG_inheritance);
+            let is_static =
+                child.has_attr(gimli::DW_AT_external) || child.has_attr(gimli::DW_AT_declaration);
+            let is_member = matches!(
+                child.tag(),
+                gimli::DW_TAG_member | gimli::DW_TAG_inheritance
+            );
             if !is_member || is_static {
                 continue;
             }
             let name = self.name(unit, &child);
             let type_index = self.target(unit, &child);
             let (bit_offset, bitfield_bits) = place(&child);
-            members.push(DebugMember { name, type_index, bit_offset, bitfield_bits });
+            members.push(DebugMember {
+                name,
+                type_index,
+                bit_offset,
+                bitfield_bits,
+            });
         }
         Ok(members)
     }
 
-    fn enumerators(&mut self, unit: &Unit<'a>, entry: &Entry<'a>) -> gimli::Result<Vec<(String, i64)>> {
+    fn enumerators(
+        &mut self,
+        unit: &Unit<'a>,
+        entry: &Entry<'a>,
+    ) -> gimli::Result<Vec<(String, i64)>> {
         let children = self.children(unit, entry)?;
-        let enumerators = children.iter().filter(|child| child.tag() == gimli::DW_TAG_enumerator);
+        let enumerators = children
+            .iter()
+            .filter(|child| child.tag() == gimli::DW_TAG_enumerator);
         let value = |child: &Entry<'a>| {
             let value = child.attr_value(gimli::DW_AT_const_value)?;
-            value.sdata_value().or_else(|| value.udata_value().map(|value| value as i64))
+            value
+                .sdata_value()
+                .or_else(|| value.udata_value().map(|value| value as i64))
         };
-        Ok(enumerators.filter_map(|child| Some((self.name(unit, child), value(child)?))).collect())
+        Ok(enumerators
+            .filter_map(|child| Some((self.name(unit, child), value(child)?)))
+            .collect())
     }
 
     /// An array of several dimensions becomes an array of arrays.
     fn array(&mut self, unit: &Unit<'a>, entry: &Entry<'a>) -> gimli::Result<DebugType> {
         let mut element = self.target(unit, entry);
         let children = self.children(unit, entry)?;
-        let dimensions: Vec<Option<u64>> =
-            children.iter().filter(|child| child.tag() == gimli::DW_TAG_subrange_type).map(dimension).collect();
-        let (first, inner) = dimensions.split_first().map_or((None, &[][..]), |(first, inner)| (*first, inner));
+        let dimensions: Vec<Option<u64>> = children
+            .iter()
+            .filter(|child| child.tag() == gimli::DW_TAG_subrange_type)
+            .map(dimension)
+            .collect();
+        let (first, inner) = dimensions
+            .split_first()
+            .map_or((None, &[][..]), |(first, inner)| (*first, inner));
         for len in inner.iter().rev() {
             element = self.add(DebugType::Array { element, len: *len });
         }
-        Ok(DebugType::Array { element, len: first })
+        Ok(DebugType::Array {
+            element,
+            len: first,
+        })
     }
 }
 
 fn dimension(subrange: &Entry<'_>) -> Option<u64> {
-    let number = |name| subrange.attr_value(name).and_then(|value| value.udata_value());
+    let number = |name| {
+        subrange
+            .attr_value(name)
+            .and_then(|value| value.udata_value())
+    };
     number(gimli::DW_AT_count).or_else(|| number(gimli::DW_AT_upper_bound)?.checked_add(1))
 }
 
 /// Place of a member in bits, and the width of a bitfield, in the notations of DWARF 2 to 5.
 fn place(member: &Entry<'_>) -> (u64, Option<u64>) {
-    let number = |name| member.attr_value(name).and_then(|value| value.udata_value());
+    let number = |name| {
+        member
+            .attr_value(name)
+            .and_then(|value| value.udata_value())
+    };
     let bytes = number(gimli::DW_AT_data_member_location).unwrap_or(0);
     let bits = number(gimli::DW_AT_bit_size);
     let base = bytes.saturating_mul(8);
     if let Some(offset) = number(gimli::DW_AT_data_bit_offset) {
         return (offset, bits);
     }
-    match (number(gimli::DW_AT_bit_offset), bits, number(gimli::DW_AT_byte_size)) {
+    match (
+        number(gimli::DW_AT_bit_offset),
+        bits,
+        number(gimli::DW_AT_byte_size),
+    ) {
         // Before DWARF 4 the offset counts from the most significant bit of a storage unit.
         (Some(from_top), Some(width), Some(size)) => {
-            let from_bottom = size.saturating_mul(8).saturating_sub(from_top).saturating_sub(width);
+            let from_bottom = size
+                .saturating_mul(8)
+                .saturating_sub(from_top)
+                .saturating_sub(width);
             (base.saturating_add(from_bottom), bits)
         }
         _ => (base, bits),
@@ -470,7 +589,10 @@ fn encoding(entry: &Entry<'_>) -> BaseEncoding {
             gimli::DW_ATE_unsigned => BaseEncoding::Unsigned,
             gimli::DW_ATE_signed => BaseEncoding::Signed,
             gimli::DW_ATE_boolean => BaseEncoding::Bool,
-            gimli::DW_ATE_signed_char | gimli::DW_ATE_unsigned_char | gimli::DW_ATE_UTF | gimli::DW_ATE_ASCII => BaseEncoding::Char,
+            gimli::DW_ATE_signed_char
+            | gimli::DW_ATE_unsigned_char
+            | gimli::DW_ATE_UTF
+            | gimli::DW_ATE_ASCII => BaseEncoding::Char,
             gimli::DW_ATE_float => BaseEncoding::Float,
             _ => BaseEncoding::Other,
         },

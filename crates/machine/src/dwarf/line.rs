@@ -25,11 +25,21 @@ impl DebugInfo {
     /// The places where code of `file:line[:column]` starts, in order of address. `file` may be the end of a path.
     pub fn find_line(&self, file: &str, line: u64, column: Option<u64>) -> Result<Vec<LineMatch>> {
         let dwarf = self.dwarf()?;
-        let mut search = Search { file, line, column, found: Vec::new(), nearest: None, has_file: false, budget: Budget::new() };
+        let mut search = Search {
+            file,
+            line,
+            column,
+            found: Vec::new(),
+            nearest: None,
+            has_file: false,
+            budget: Budget::new(),
+        };
         let mut headers = dwarf.units();
         while let Some(header) = headers.next().map_err(self.malformed())? {
             // One broken unit does not spoil the others.
-            let Ok(unit) = dwarf.unit(header) else { continue };
+            let Ok(unit) = dwarf.unit(header) else {
+                continue;
+            };
             search.in_unit(&dwarf, &unit).map_err(self.malformed())?;
         }
         search.found.sort_unstable();
@@ -54,7 +64,9 @@ struct Search<'s> {
 
 impl Search<'_> {
     fn in_unit<'a>(&mut self, dwarf: &Dwarf<'a>, unit: &Unit<'a>) -> gimli::Result<()> {
-        let Some(program) = unit.line_program.clone() else { return Ok(()) };
+        let Some(program) = unit.line_program.clone() else {
+            return Ok(());
+        };
         let files = self.matching_files(dwarf, unit, program.header())?;
         if files.is_empty() {
             return Ok(());
@@ -79,9 +91,19 @@ impl Search<'_> {
                 if line > self.line && self.nearest.is_none_or(|nearest| line < nearest) {
                     self.nearest = Some(line);
                 }
-                let is_start = row.is_stmt() && line == self.line && (previous != Some(here) || self.column.is_some());
-                if is_start && self.column.is_none_or(|wanted| wanted == column) && self.found.len() < MAX_PLACES {
-                    self.found.push(LineMatch { address: Address(row.address()), file: name.clone(), line, column });
+                let is_start = row.is_stmt()
+                    && line == self.line
+                    && (previous != Some(here) || self.column.is_some());
+                if is_start
+                    && self.column.is_none_or(|wanted| wanted == column)
+                    && self.found.len() < MAX_PLACES
+                {
+                    self.found.push(LineMatch {
+                        address: Address(row.address()),
+                        file: name.clone(),
+                        line,
+                        column,
+                    });
                 }
             }
             previous = Some(here);
@@ -111,7 +133,9 @@ impl Search<'_> {
             {
                 full = format!("{}/{full}", text(dwarf, unit, folder));
             }
-            let compiled_in = unit.comp_dir.map(|folder| String::from_utf8_lossy(folder.slice()).into_owned());
+            let compiled_in = unit
+                .comp_dir
+                .map(|folder| String::from_utf8_lossy(folder.slice()).into_owned());
             if !full.starts_with('/')
                 && let Some(folder) = compiled_in
             {
@@ -125,9 +149,17 @@ impl Search<'_> {
     }
 
     fn not_found(&self, binary: &str) -> Error {
-        let kind = if self.has_file { format!("code in {binary} for line") } else { format!("source file in {binary} for") };
+        let kind = if self.has_file {
+            format!("code in {binary} for line")
+        } else {
+            format!("source file in {binary} for")
+        };
         let nearest = self.nearest.map(|line| format!("{}:{line}", self.file));
-        Error::NotFound { kind, name: format!("{}:{}", self.file, self.line), nearest: nearest.into_iter().collect() }
+        Error::NotFound {
+            kind,
+            name: format!("{}:{}", self.file, self.line),
+            nearest: nearest.into_iter().collect(),
+        }
     }
 }
 

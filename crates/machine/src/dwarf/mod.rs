@@ -11,7 +11,9 @@ mod tests;
 mod unit;
 
 pub use function::{DebugFunction, Parameter, Presence};
-pub use graph::{BaseEncoding, CompositeKind, DebugMember, DebugType, Qualifier, TypeGraph, TypeIndex};
+pub use graph::{
+    BaseEncoding, CompositeKind, DebugMember, DebugType, Qualifier, TypeGraph, TypeIndex,
+};
 pub use line::LineMatch;
 
 use crate::elf::Elf;
@@ -59,15 +61,26 @@ impl DebugInfo {
     /// Takes a file that carries DWARF itself.
     pub fn new(elf: Arc<Elf>) -> Result<DebugInfo> {
         if !elf.has_section(".debug_info") {
-            return Err(Error::NoDebugInfo { path: elf.path().to_path_buf() });
+            return Err(Error::NoDebugInfo {
+                path: elf.path().to_path_buf(),
+            });
         }
-        Ok(DebugInfo { elf, unpacked: std::array::from_fn(|_| OnceLock::new()), index: OnceLock::new(), scanned: OnceLock::new() })
+        Ok(DebugInfo {
+            elf,
+            unpacked: std::array::from_fn(|_| OnceLock::new()),
+            index: OnceLock::new(),
+            scanned: OnceLock::new(),
+        })
     }
 
     /// Finds a binary's debug information: in itself, or in its separate debug file.
     pub fn find(elf: &Arc<Elf>, machine_root: &Path, extra: &[PathBuf]) -> Result<DebugInfo> {
         let path = elf.find_debug_file(machine_root, extra)?;
-        if path == elf.path() { DebugInfo::new(elf.clone()) } else { DebugInfo::new(Arc::new(Elf::open(&path)?)) }
+        if path == elf.path() {
+            DebugInfo::new(elf.clone())
+        } else {
+            DebugInfo::new(Arc::new(Elf::open(&path)?))
+        }
     }
 
     /// The file the debug information is in.
@@ -80,7 +93,9 @@ impl DebugInfo {
     }
 
     fn section(&self, id: SectionId) -> Result<&[u8]> {
-        let Some(i) = SECTIONS.iter().position(|known| *known == id) else { return Ok(&[]) };
+        let Some(i) = SECTIONS.iter().position(|known| *known == id) else {
+            return Ok(&[]);
+        };
         if let Some(bytes) = self.unpacked[i].get() {
             return Ok(bytes);
         }
@@ -106,7 +121,10 @@ impl Budget {
     }
 
     fn spend(&mut self, amount: usize) -> gimli::Result<()> {
-        self.0 = self.0.checked_sub(amount + 1).ok_or(gimli::Error::TooManyRegisterRules)?;
+        self.0 = self
+            .0
+            .checked_sub(amount + 1)
+            .ok_or(gimli::Error::TooManyRegisterRules)?;
         Ok(())
     }
 }

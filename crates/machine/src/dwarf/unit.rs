@@ -27,7 +27,9 @@ impl UnitIndex {
     }
 
     fn find(&self, address: Address) -> Option<DebugInfoOffset> {
-        let after = self.ranges.partition_point(|range| range.start <= address.0);
+        let after = self
+            .ranges
+            .partition_point(|range| range.start <= address.0);
         // Ranges of different units do not overlap, but empty and nested ones occur: look a few back.
         let candidates = self.ranges[..after].iter().rev().take(8);
         let found = candidates.into_iter().find(|range| address.0 < range.end)?;
@@ -37,14 +39,26 @@ impl UnitIndex {
 
 impl DebugInfo {
     /// The unit whose code covers an address.
-    pub(super) fn unit_at<'a>(&'a self, dwarf: &Dwarf<'a>, address: Address) -> Result<Option<Unit<'a>>> {
-        let by_table = self.index.get_or_init(|| index_from_aranges(dwarf)).find(address);
+    pub(super) fn unit_at<'a>(
+        &'a self,
+        dwarf: &Dwarf<'a>,
+        address: Address,
+    ) -> Result<Option<Unit<'a>>> {
+        let by_table = self
+            .index
+            .get_or_init(|| index_from_aranges(dwarf))
+            .find(address);
         let offset = match by_table {
             Some(offset) => Some(offset),
             // clang writes no .debug_aranges: ask the units.
-            None => self.scanned.get_or_init(|| index_from_units(dwarf)).find(address),
+            None => self
+                .scanned
+                .get_or_init(|| index_from_units(dwarf))
+                .find(address),
         };
-        let Some(offset) = offset else { return Ok(None) };
+        let Some(offset) = offset else {
+            return Ok(None);
+        };
         let header = dwarf.unit_header(offset).map_err(self.malformed())?;
         Ok(Some(dwarf.unit(header).map_err(self.malformed())?))
     }
@@ -60,7 +74,11 @@ fn index_from_aranges(dwarf: &Dwarf<'_>) -> UnitIndex {
             let unit = header.debug_info_offset().0;
             let end = entry.address().saturating_add(entry.length());
             if ranges.len() < MAX_RANGES && entry.address() != 0 {
-                ranges.push(UnitRange { start: entry.address(), end, unit });
+                ranges.push(UnitRange {
+                    start: entry.address(),
+                    end,
+                    unit,
+                });
             }
         }
     }
@@ -72,16 +90,26 @@ fn index_from_units(dwarf: &Dwarf<'_>) -> UnitIndex {
     let mut budget = Budget::new();
     let mut headers = dwarf.units();
     while let Ok(Some(header)) = headers.next() {
-        let Some(unit_offset) = header.debug_info_offset() else { continue };
-        let Ok(unit) = dwarf.unit(header) else { continue };
+        let Some(unit_offset) = header.debug_info_offset() else {
+            continue;
+        };
+        let Ok(unit) = dwarf.unit(header) else {
+            continue;
+        };
         let mut cursor = unit.entries();
-        let Ok(Some(root)) = cursor.next_dfs() else { continue };
+        let Ok(Some(root)) = cursor.next_dfs() else {
+            continue;
+        };
         if budget.spend(root.attrs().len()).is_err() || ranges.len() > MAX_RANGES {
             break;
         }
         for_each_range(dwarf, &unit, root, |start, end| {
             if ranges.len() < MAX_RANGES && start != 0 {
-                ranges.push(UnitRange { start, end, unit: unit_offset.0 });
+                ranges.push(UnitRange {
+                    start,
+                    end,
+                    unit: unit_offset.0,
+                });
             }
         });
     }
@@ -89,10 +117,17 @@ fn index_from_units(dwarf: &Dwarf<'_>) -> UnitIndex {
 }
 
 /// Calls with each code range of an entry. Sums saturate: the numbers are claims.
-pub(super) fn for_each_range<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, entry: &Entry<'a>, mut each: impl FnMut(u64, u64)) {
+pub(super) fn for_each_range<'a>(
+    dwarf: &Dwarf<'a>,
+    unit: &Unit<'a>,
+    entry: &Entry<'a>,
+    mut each: impl FnMut(u64, u64),
+) {
     let address = |value: AttributeValue<'a>| dwarf.attr_address(unit, value).ok().flatten();
     if let Some(ranges) = entry.attr_value(gimli::DW_AT_ranges) {
-        let Ok(Some(mut list)) = dwarf.attr_ranges(unit, ranges) else { return };
+        let Ok(Some(mut list)) = dwarf.attr_ranges(unit, ranges) else {
+            return;
+        };
         let mut budget = MAX_RANGES;
         while let Ok(Some(range)) = list.next() {
             each(range.begin, range.end);
@@ -103,7 +138,9 @@ pub(super) fn for_each_range<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, entry: &Ent
         }
         return;
     }
-    let Some(low) = entry.attr_value(gimli::DW_AT_low_pc).and_then(address) else { return };
+    let Some(low) = entry.attr_value(gimli::DW_AT_low_pc).and_then(address) else {
+        return;
+    };
     let high = match entry.attr_value(gimli::DW_AT_high_pc) {
         Some(gimli::AttributeValue::Addr(high)) => high,
         Some(value) => match (value.udata_value(), address(value)) {
@@ -117,10 +154,15 @@ pub(super) fn for_each_range<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, entry: &Ent
 }
 
 /// Finds the unit that holds an offset of `.debug_info`.
-pub(super) fn unit_of_offset<'a>(dwarf: &Dwarf<'a>, offset: DebugInfoOffset) -> gimli::Result<Option<UnitHeader<super::Slice<'a>>>> {
+pub(super) fn unit_of_offset<'a>(
+    dwarf: &Dwarf<'a>,
+    offset: DebugInfoOffset,
+) -> gimli::Result<Option<UnitHeader<super::Slice<'a>>>> {
     let mut headers = dwarf.units();
     while let Some(header) = headers.next()? {
-        let Some(start) = header.debug_info_offset() else { continue };
+        let Some(start) = header.debug_info_offset() else {
+            continue;
+        };
         if offset.0 >= start.0 && offset.0 - start.0 < header.length_including_self() {
             return Ok(Some(header));
         }

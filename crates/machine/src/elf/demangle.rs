@@ -73,8 +73,14 @@ mod tests {
     fn demangles_all_schemes() {
         let cases = [
             ("_ZN3foo3barEi", Some("foo::bar(int)")),
-            ("_ZNSt6vectorIiSaIiEE9push_backERKi", Some("std::vector<int, std::allocator<int> >::push_back(int const&)")),
-            ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", Some("core::fmt::Write::write_fmt")),
+            (
+                "_ZNSt6vectorIiSaIiEE9push_backERKi",
+                Some("std::vector<int, std::allocator<int> >::push_back(int const&)"),
+            ),
+            (
+                "_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE",
+                Some("core::fmt::Write::write_fmt"),
+            ),
             ("_RNvCs1234_7mycrate3foo", Some("mycrate::foo")),
             ("_Z3addii.constprop.0", Some("add(int, int) [.constprop.0]")),
             ("main", None),

@@ -198,7 +198,9 @@ impl Shape {
 type Ranges = &'static [(u8, u8)];
 
 fn contains(ranges: Ranges, byte: u8) -> bool {
-    ranges.iter().any(|(first, last)| (*first..=*last).contains(&byte))
+    ranges
+        .iter()
+        .any(|(first, last)| (*first..=*last).contains(&byte))
 }
 
 /// Opcodes refused in 64-bit code: invalid ones, port I/O, int, iret, hlt, cli, sti. Instructions that start with `0f` all pass
@@ -243,7 +245,10 @@ const REFUSED_32: Ranges = &[
 impl Elf {
     /// Up to `len` bytes of the file from an offset; fewer at its end.
     pub fn code(&self, offset: FileOffset, len: usize) -> &[u8] {
-        let tail = usize::try_from(offset.0).ok().and_then(|start| self.bytes().get(start..)).unwrap_or_default();
+        let tail = usize::try_from(offset.0)
+            .ok()
+            .and_then(|start| self.bytes().get(start..))
+            .unwrap_or_default();
         &tail[..tail.len().min(len)]
     }
 
@@ -254,13 +259,17 @@ impl Elf {
 
     /// Where the instructions of a function start, in bytes from its beginning; ends where the bytes are no code.
     pub fn instruction_starts(&self, function: &Function<'_>) -> Vec<u64> {
-        self.decode(function).map(|instruction| instruction.ip()).collect()
+        self.decode(function)
+            .map(|instruction| instruction.ip())
+            .collect()
     }
 
     /// Where a function returns, in bytes from its beginning: every `ret`.
     pub fn return_sites(&self, function: &Function<'_>) -> Vec<u64> {
         let all = self.decode(function);
-        all.filter(|instruction| instruction.mnemonic() == iced_x86::Mnemonic::Ret).map(|instruction| instruction.ip()).collect()
+        all.filter(|instruction| instruction.mnemonic() == iced_x86::Mnemonic::Ret)
+            .map(|instruction| instruction.ip())
+            .collect()
     }
 
     fn decode(&self, function: &Function<'_>) -> impl Iterator<Item = Instruction> + use<'_> {
@@ -269,8 +278,14 @@ impl Elf {
             Architecture::X86 => Some(32),
             Architecture::Other(_) => None,
         };
-        let extent = usize::try_from(function.extent()).unwrap_or(0).min(MAX_FUNCTION_BYTES);
-        let code = if bits.is_some() { self.code(function.offset, extent) } else { &[] };
+        let extent = usize::try_from(function.extent())
+            .unwrap_or(0)
+            .min(MAX_FUNCTION_BYTES);
+        let code = if bits.is_some() {
+            self.code(function.offset, extent)
+        } else {
+            &[]
+        };
         let mut decoder = Decoder::new(bits.unwrap_or(64), code, DecoderOptions::NONE);
         std::iter::from_fn(move || {
             let instruction = decoder.can_decode().then(|| decoder.decode())?;

@@ -37,7 +37,11 @@ pub(super) fn libraries(cache: &[u8]) -> impl Iterator<Item = Library<'_>> {
             std::str::from_utf8(c_string_at(table, position).filter(|text| text.len() < 4096)?).ok()
         };
         let flags = u32_at(table, at)?;
-        Some(Library { name: string(4)?, path: string(8)?, is_native: flags & 0xffff == FLAGS_X86_64 })
+        Some(Library {
+            name: string(4)?,
+            path: string(8)?,
+            is_native: flags & 0xffff == FLAGS_X86_64,
+        })
     })
 }
 
@@ -50,6 +54,9 @@ fn new_format(cache: &[u8]) -> Option<&[u8]> {
         return None;
     }
     let old_count = u32_at(cache, 12)? as usize;
-    let start = old_count.checked_mul(12)?.checked_add(16)?.checked_next_multiple_of(8)?;
+    let start = old_count
+        .checked_mul(12)?
+        .checked_add(16)?
+        .checked_next_multiple_of(8)?;
     cache.get(start..).filter(|table| table.starts_with(MAGIC))
 }

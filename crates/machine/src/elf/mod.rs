@@ -66,8 +66,14 @@ impl Elf {
     /// Takes a file's content; `path` is for messages.
     pub fn new(path: impl Into<PathBuf>, bytes: impl Into<Bytes>) -> Result<Elf> {
         let (path, bytes) = (path.into(), bytes.into());
-        let tables = Tables::parse(&bytes).map_err(|why| Error::malformed(path.display().to_string(), why))?;
-        Ok(Elf { path, bytes, tables, functions: OnceLock::new() })
+        let tables = Tables::parse(&bytes)
+            .map_err(|why| Error::malformed(path.display().to_string(), why))?;
+        Ok(Elf {
+            path,
+            bytes,
+            tables,
+            functions: OnceLock::new(),
+        })
     }
 
     /// Where it was opened.
@@ -118,7 +124,9 @@ impl Elf {
     /// Where the byte at an address is in the file.
     pub fn file_offset(&self, address: Address) -> Option<FileOffset> {
         let loaded = self.tables.segments.iter().filter(|s| s.kind == PT_LOAD);
-        let found = loaded.map(|s| (s.address, s.file_size, s.offset)).find_map(|range| shift(address.0, range));
+        let found = loaded
+            .map(|s| (s.address, s.file_size, s.offset))
+            .find_map(|range| shift(address.0, range));
         // Relocatable objects have no segments; their sections have no addresses either, save in kernel modules.
         found.map(FileOffset)
     }
@@ -126,18 +134,31 @@ impl Elf {
     /// The address at which a byte of the file is loaded.
     pub fn address_of(&self, offset: FileOffset) -> Option<Address> {
         let loaded = self.tables.segments.iter().filter(|s| s.kind == PT_LOAD);
-        loaded.map(|s| (s.offset, s.file_size, s.address)).find_map(|range| shift(offset.0, range)).map(Address)
+        loaded
+            .map(|s| (s.offset, s.file_size, s.address))
+            .find_map(|range| shift(offset.0, range))
+            .map(Address)
     }
 
     /// Whether the address is in memory that is executed.
     pub fn is_code(&self, address: Address) -> bool {
-        let code = self.tables.segments.iter().filter(|s| s.kind == PT_LOAD && s.flags & PF_X != 0);
-        code.map(|s| (s.address, s.memory_size)).any(|(start, size)| address.0.wrapping_sub(start) < size)
+        let code = self
+            .tables
+            .segments
+            .iter()
+            .filter(|s| s.kind == PT_LOAD && s.flags & PF_X != 0);
+        code.map(|s| (s.address, s.memory_size))
+            .any(|(start, size)| address.0.wrapping_sub(start) < size)
     }
 
     /// The address of the first byte of the loaded image (0 for most libraries).
     pub fn load_address(&self) -> Address {
-        let starts = self.tables.segments.iter().filter(|s| s.kind == PT_LOAD).map(|s| s.address & !0xfff);
+        let starts = self
+            .tables
+            .segments
+            .iter()
+            .filter(|s| s.kind == PT_LOAD)
+            .map(|s| s.address & !0xfff);
         Address(starts.min().unwrap_or(0))
     }
 
@@ -151,13 +172,19 @@ impl Elf {
 
     /// Whether there is a section of that name with bytes in the file.
     pub fn has_section(&self, name: &str) -> bool {
-        self.tables.section(&self.bytes, name).is_some_and(|s| s.kind != raw::SHT_NOBITS && s.size > 0)
+        self.tables
+            .section(&self.bytes, name)
+            .is_some_and(|s| s.kind != raw::SHT_NOBITS && s.size > 0)
     }
 
     /// A section's address and its place in the file.
     pub(crate) fn section_place(&self, name: &str) -> Option<(Address, FileOffset, u64)> {
         let section = self.tables.section(&self.bytes, name)?;
-        Some((Address(section.address), FileOffset(section.offset), section.size))
+        Some((
+            Address(section.address),
+            FileOffset(section.offset),
+            section.size,
+        ))
     }
 
     /// Content of the note sections, in order.
@@ -182,14 +209,27 @@ impl Elf {
         if section.flags & SHF_COMPRESSED == 0 {
             return Ok(Cow::Borrowed(data));
         }
-        let bad = |why: &str| Error::malformed(self.path.display().to_string(), format!("section {name}: {why}"));
+        let bad = |why: &str| {
+            Error::malformed(
+                self.path.display().to_string(),
+                format!("section {name}: {why}"),
+            )
+        };
         let is_64 = self.tables.header.is_64;
         let header = if is_64 { 24 } else { 12 };
-        let size = if is_64 { crate::bytes::u64_at(data, 8) } else { crate::bytes::u32_at(data, 4).map(u64::from) };
-        let (Some(kind), Some(size), Some(packed)) = (crate::bytes::u32_at(data, 0), size, data.get(header..)) else {
+        let size = if is_64 {
+            crate::bytes::u64_at(data, 8)
+        } else {
+            crate::bytes::u32_at(data, 4).map(u64::from)
+        };
+        let (Some(kind), Some(size), Some(packed)) =
+            (crate::bytes::u32_at(data, 0), size, data.get(header..))
+        else {
             return Err(bad("compression header is cut off"));
         };
-        let plausible = (packed.len() as u64).saturating_mul(MAX_RATIO).saturating_add(1024);
+        let plausible = (packed.len() as u64)
+            .saturating_mul(MAX_RATIO)
+            .saturating_add(1024);
         if size > MAX_DECOMPRESSED || size > plausible {
             return Err(bad("claims to be larger than it can be"));
         }
@@ -198,8 +238,14 @@ impl Elf {
             2 => object::CompressionFormat::Zstandard,
             _ => return Err(bad("unknown compression")),
         };
-        let compressed = object::CompressedData { format, data: packed, uncompressed_size: size };
-        compressed.decompress().map_err(|_| bad("cannot be decompressed"))
+        let compressed = object::CompressedData {
+            format,
+            data: packed,
+            uncompressed_size: size,
+        };
+        compressed
+            .decompress()
+            .map_err(|_| bad("cannot be decompressed"))
     }
 }
 

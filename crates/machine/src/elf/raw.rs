@@ -97,7 +97,11 @@ impl Reader<'_> {
     }
 
     fn long(&self, at: usize) -> Option<u64> {
-        if self.is_64 { u64_at(self.bytes, at) } else { u32_at(self.bytes, at).map(u64::from) }
+        if self.is_64 {
+            u64_at(self.bytes, at)
+        } else {
+            u32_at(self.bytes, at).map(u64::from)
+        }
     }
 
     /// Picks the offset of a field by class.
@@ -131,7 +135,12 @@ impl Tables {
             3 => ElfKind::Dynamic,
             _ => ElfKind::Other,
         };
-        let header = Header { is_64, kind, machine: reader.half(18)?, entry: reader.long(24)? };
+        let header = Header {
+            is_64,
+            kind,
+            machine: reader.half(18)?,
+            entry: reader.long(24)?,
+        };
         let segment_offset = reader.long(reader.by_class(32, 28))?;
         let section_offset = reader.long(reader.by_class(40, 32))?;
         let counts = reader.by_class(54, 42);
@@ -152,11 +161,28 @@ impl Tables {
         let sections: Vec<Section> = if section_offset == 0 {
             Vec::new()
         } else {
-            entries(reader, section_offset, section_count, section_bytes, section_at)
+            entries(
+                reader,
+                section_offset,
+                section_count,
+                section_bytes,
+                section_at,
+            )
         };
-        let segments = entries(reader, segment_offset, segment_count, reader.by_class(56, 32), segment_at);
+        let segments = entries(
+            reader,
+            segment_offset,
+            segment_count,
+            reader.by_class(56, 32),
+            segment_at,
+        );
         let section_names = sections.get(names_index as usize).copied();
-        Some(Tables { header, sections, segments, section_names })
+        Some(Tables {
+            header,
+            sections,
+            segments,
+            section_names,
+        })
     }
 
     /// The bytes of a section as they are in the file.
@@ -169,31 +195,51 @@ impl Tables {
 
     /// A section's name.
     pub(crate) fn section_name<'a>(&self, bytes: &'a [u8], section: &Section) -> &'a [u8] {
-        let names = self.section_names.map_or(&[][..], |names| self.data(bytes, &names));
+        let names = self
+            .section_names
+            .map_or(&[][..], |names| self.data(bytes, &names));
         string_at(names, section.name)
     }
 
     /// A section by name.
     pub(crate) fn section(&self, bytes: &[u8], name: &str) -> Option<&Section> {
-        self.sections.iter().find(|section| self.section_name(bytes, section) == name.as_bytes())
+        self.sections
+            .iter()
+            .find(|section| self.section_name(bytes, section) == name.as_bytes())
     }
 
     /// The symbols of all tables of a kind, each with its string table.
-    pub(crate) fn symbols<'a>(&'a self, bytes: &'a [u8], kind: u32) -> impl Iterator<Item = (RawSymbol, &'a [u8])> + 'a {
+    pub(crate) fn symbols<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        kind: u32,
+    ) -> impl Iterator<Item = (RawSymbol, &'a [u8])> + 'a {
         let is_64 = self.header.is_64;
         let entry = if is_64 { 24 } else { 16 };
         // One table of a kind is all that linkers make; a crafted file could list the same bytes thousands of times.
-        let table = self.sections.iter().find(move |section| section.kind == kind);
+        let table = self
+            .sections
+            .iter()
+            .find(move |section| section.kind == kind);
         table.into_iter().flat_map(move |section| {
-            let strings = self.sections.get(section.link as usize).map_or(&[][..], |s| self.data(bytes, s));
+            let strings = self
+                .sections
+                .get(section.link as usize)
+                .map_or(&[][..], |s| self.data(bytes, s));
             let rows = self.data(bytes, section).chunks_exact(entry);
             rows.filter_map(move |row| Some((symbol(row, is_64)?, strings)))
         })
     }
 
     /// Data of all note sections.
-    pub(crate) fn note_sections<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a Section, &'a [u8])> {
-        self.sections.iter().filter(|s| s.kind == SHT_NOTE).map(|section| (section, self.data(bytes, section)))
+    pub(crate) fn note_sections<'a>(
+        &'a self,
+        bytes: &'a [u8],
+    ) -> impl Iterator<Item = (&'a Section, &'a [u8])> {
+        self.sections
+            .iter()
+            .filter(|s| s.kind == SHT_NOTE)
+            .map(|section| (section, self.data(bytes, section)))
     }
 }
 
@@ -201,7 +247,10 @@ impl Tables {
 pub(crate) fn string_at(strings: &[u8], offset: u32) -> &[u8] {
     let tail = strings.get(offset as usize..).unwrap_or_default();
     let window = &tail[..tail.len().min(MAX_NAME)];
-    window.iter().position(|b| *b == 0).map_or(&[], |end| &window[..end])
+    window
+        .iter()
+        .position(|b| *b == 0)
+        .map_or(&[], |end| &window[..end])
 }
 
 /// A part of the file.
@@ -211,9 +260,17 @@ pub(crate) fn range(bytes: &[u8], offset: u64, size: u64) -> Option<&[u8]> {
     bytes.get(start..end)
 }
 
-fn entries<T>(reader: Reader<'_>, start: u64, count: u64, size: usize, read: fn(Reader<'_>, u64) -> Option<T>) -> Vec<T> {
+fn entries<T>(
+    reader: Reader<'_>,
+    start: u64,
+    count: u64,
+    size: usize,
+    read: fn(Reader<'_>, u64) -> Option<T>,
+) -> Vec<T> {
     let fitting = (reader.bytes.len() / size) as u64;
-    (0..count.min(fitting)).map_while(|i| read(reader, start.checked_add(i.checked_mul(size as u64)?)?)).collect()
+    (0..count.min(fitting))
+        .map_while(|i| read(reader, start.checked_add(i.checked_mul(size as u64)?)?))
+        .collect()
 }
 
 fn section_at(reader: Reader<'_>, start: u64) -> Option<Section> {
@@ -276,6 +333,10 @@ pub(crate) fn notes(data: &[u8]) -> impl Iterator<Item = Note<'_>> {
         let content = rest.get(content_start..content_end)?;
         let next = content_end.checked_next_multiple_of(4)?;
         rest = rest.get(next..).unwrap_or_default();
-        Some(Note { owner: owner.strip_suffix(b"\0").unwrap_or(owner), kind, content })
+        Some(Note {
+            owner: owner.strip_suffix(b"\0").unwrap_or(owner),
+            kind,
+            content,
+        })
     })
 }

@@ -83,7 +83,8 @@ impl<'a> Function<'a> {
 
     /// Its code, as far as the file has it.
     pub fn code(&self) -> &'a [u8] {
-        self.elf.code(self.offset, usize::try_from(self.extent()).unwrap_or(0))
+        self.elf
+            .code(self.offset, usize::try_from(self.extent()).unwrap_or(0))
     }
 
     /// Its length, taken up to the next function when the symbol does not tell.
@@ -92,8 +93,13 @@ impl<'a> Function<'a> {
             return self.size;
         }
         let functions = self.elf.function_table();
-        let next = functions.entries.partition_point(|entry| entry.address <= self.address.0);
-        let limit = functions.entries.get(next).map_or(self.address.0 + 0x1000, |entry| entry.address);
+        let next = functions
+            .entries
+            .partition_point(|entry| entry.address <= self.address.0);
+        let limit = functions
+            .entries
+            .get(next)
+            .map_or(self.address.0 + 0x1000, |entry| entry.address);
         (limit - self.address.0).min(0x1000)
     }
 }
@@ -107,7 +113,8 @@ impl Elf {
 
     /// The function of exactly that name.
     pub fn find_function(&self, name: &str) -> Option<Function<'_>> {
-        self.functions().find(|function| function.names().any(|candidate| candidate == name))
+        self.functions()
+            .find(|function| function.names().any(|candidate| candidate == name))
     }
 
     /// Like [`Elf::find_function`], with an error that names what is close.
@@ -120,12 +127,19 @@ impl Elf {
     }
 
     /// Functions with a name that matches; each address once.
-    pub fn match_functions<'a>(&'a self, pattern: &'a Pattern) -> impl Iterator<Item = Function<'a>> + 'a {
-        self.functions().filter(move |function| function.names().any(|name| pattern.matches(name)))
+    pub fn match_functions<'a>(
+        &'a self,
+        pattern: &'a Pattern,
+    ) -> impl Iterator<Item = Function<'a>> + 'a {
+        self.functions()
+            .filter(move |function| function.names().any(|name| pattern.matches(name)))
     }
 
     /// Functions whose demangled name matches, with or without its parameters; each address once.
-    pub fn match_demangled<'a>(&'a self, pattern: &'a Pattern) -> impl Iterator<Item = Function<'a>> + 'a {
+    pub fn match_demangled<'a>(
+        &'a self,
+        pattern: &'a Pattern,
+    ) -> impl Iterator<Item = Function<'a>> + 'a {
         self.functions().filter(move |function| {
             function.names().any(|name| {
                 is_mangled(name)
@@ -138,7 +152,9 @@ impl Elf {
     /// The function an address lies in, and how far inside.
     pub fn function_containing(&self, address: Address) -> Option<(Function<'_>, u64)> {
         let table = self.function_table();
-        let after = table.entries.partition_point(|entry| entry.address <= address.0);
+        let after = table
+            .entries
+            .partition_point(|entry| entry.address <= address.0);
         let function = self.function_at(table, after.checked_sub(1)?);
         let inside = address.0 - function.address.0;
         (inside == 0 || inside < function.extent()).then_some((function, inside))
@@ -146,28 +162,51 @@ impl Elf {
 
     /// Whether there are symbols beyond those needed for linking.
     pub fn has_symbol_table(&self) -> bool {
-        self.tables.sections.iter().any(|section| section.kind == SHT_SYMTAB)
+        self.tables
+            .sections
+            .iter()
+            .any(|section| section.kind == SHT_SYMTAB)
     }
 
     /// A variable (or any symbol with an address) by name: what `uaddr` gives.
     pub fn data_symbol(&self, name: &str) -> Result<DataSymbol<'_>> {
-        let all = || [SHT_SYMTAB, SHT_DYNSYM].into_iter().flat_map(|kind| self.tables.symbols(&self.bytes, kind));
-        let is_defined = |symbol: &RawSymbol| symbol.section != SHN_UNDEF && symbol.section != SHN_ABS && symbol.info & 15 != STT_TLS;
-        let text = |symbol: &RawSymbol, strings| std::str::from_utf8(string_at(strings, symbol.name)).unwrap_or("");
-        let mut matching = all().filter(|(symbol, strings)| is_defined(symbol) && string_at(strings, symbol.name) == name.as_bytes());
+        let all = || {
+            [SHT_SYMTAB, SHT_DYNSYM]
+                .into_iter()
+                .flat_map(|kind| self.tables.symbols(&self.bytes, kind))
+        };
+        let is_defined = |symbol: &RawSymbol| {
+            symbol.section != SHN_UNDEF && symbol.section != SHN_ABS && symbol.info & 15 != STT_TLS
+        };
+        let text = |symbol: &RawSymbol, strings| {
+            std::str::from_utf8(string_at(strings, symbol.name)).unwrap_or("")
+        };
+        let mut matching = all().filter(|(symbol, strings)| {
+            is_defined(symbol) && string_at(strings, symbol.name) == name.as_bytes()
+        });
         let mut first = matching.next();
         if first.is_some_and(|(symbol, _)| symbol.info & 15 != STT_OBJECT) {
-            first = matching.find(|(symbol, _)| symbol.info & 15 == STT_OBJECT).or(first);
+            first = matching
+                .find(|(symbol, _)| symbol.info & 15 == STT_OBJECT)
+                .or(first);
         }
         let Some((symbol, strings)) = first.filter(|_| !name.is_empty()) else {
-            let objects = all().filter(|(symbol, _)| is_defined(symbol) && symbol.info & 15 == STT_OBJECT);
+            let objects =
+                all().filter(|(symbol, _)| is_defined(symbol) && symbol.info & 15 == STT_OBJECT);
             return Err(Error::NotFound {
                 kind: format!("symbol in {}", self.path().display()),
                 name: name.to_string(),
-                nearest: suggest::nearest(name, objects.map(|(symbol, strings)| text(&symbol, strings))),
+                nearest: suggest::nearest(
+                    name,
+                    objects.map(|(symbol, strings)| text(&symbol, strings)),
+                ),
             });
         };
-        Ok(DataSymbol { name: text(&symbol, strings), address: Address(symbol.value), size: symbol.size })
+        Ok(DataSymbol {
+            name: text(&symbol, strings),
+            address: Address(symbol.value),
+            size: symbol.size,
+        })
     }
 
     pub(super) fn function_table(&self) -> &Functions {
@@ -176,7 +215,10 @@ impl Elf {
 
     fn function_at<'a>(&'a self, table: &'a Functions, i: usize) -> Function<'a> {
         let entry = table.entries[i];
-        let end = table.entries.get(i + 1).map_or(table.names.len(), |next| next.first_name as usize);
+        let end = table
+            .entries
+            .get(i + 1)
+            .map_or(table.names.len(), |next| next.first_name as usize);
         Function {
             address: Address(entry.address),
             size: entry.size,
@@ -189,7 +231,10 @@ impl Elf {
 
     fn name_text(&self, name: NameRef) -> &str {
         let start = name.start as usize;
-        let bytes = self.bytes.get(start..start + name.len as usize).unwrap_or_default();
+        let bytes = self
+            .bytes
+            .get(start..start + name.len as usize)
+            .unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or("")
     }
 
@@ -215,14 +260,20 @@ impl Functions {
         let mut found: Vec<Gathered> = Vec::new();
         for kind in [SHT_SYMTAB, SHT_DYNSYM] {
             let symbols = elf.tables.symbols(&elf.bytes, kind);
-            found.extend(symbols.filter_map(|(symbol, strings)| gather_one(elf, symbol, strings)).take(MAX_FUNCTIONS));
+            found.extend(
+                symbols
+                    .filter_map(|(symbol, strings)| gather_one(elf, symbol, strings))
+                    .take(MAX_FUNCTIONS),
+            );
         }
         found.sort_unstable_by_key(|symbol| (symbol.address, symbol.rank, symbol.name));
         let mut entries: Vec<Entry> = Vec::with_capacity(found.len());
         let mut names: Vec<NameRef> = Vec::with_capacity(found.len());
         for symbol in &found {
             match entries.last_mut() {
-                Some(last) if last.address == symbol.address => last.size = last.size.max(symbol.size),
+                Some(last) if last.address == symbol.address => {
+                    last.size = last.size.max(symbol.size)
+                }
                 _ => entries.push(Entry {
                     address: symbol.address,
                     size: symbol.size,
@@ -232,7 +283,11 @@ impl Functions {
             }
             let first = entries.last().map_or(0, |entry| entry.first_name as usize);
             // The same name is usually in both tables.
-            let is_known = names[first..].iter().rev().take(16).any(|known| elf.name_text(*known) == elf.name_text(symbol.name));
+            let is_known = names[first..]
+                .iter()
+                .rev()
+                .take(16)
+                .any(|known| elf.name_text(*known) == elf.name_text(symbol.name));
             if !is_known {
                 names.push(symbol.name);
             }
@@ -243,7 +298,10 @@ impl Functions {
 
 fn gather_one(elf: &Elf, symbol: RawSymbol, strings: &[u8]) -> Option<Gathered> {
     let kind = symbol.info & 15;
-    if !matches!(kind, STT_FUNC | STT_GNU_IFUNC) || symbol.section == SHN_UNDEF || symbol.section == SHN_ABS {
+    if !matches!(kind, STT_FUNC | STT_GNU_IFUNC)
+        || symbol.section == SHN_UNDEF
+        || symbol.section == SHN_ABS
+    {
         return None;
     }
     let address = Address(symbol.value);
@@ -259,6 +317,15 @@ fn gather_one(elf: &Elf, symbol: RawSymbol, strings: &[u8]) -> Option<Gathered> 
         2 => 1,
         _ => 2,
     };
-    let name = NameRef { start: elf.position_of(name)?, len: name.len() as u32 };
-    Some(Gathered { address: symbol.value, size: symbol.size, rank, name, is_indirect: kind == STT_GNU_IFUNC })
+    let name = NameRef {
+        start: elf.position_of(name)?,
+        len: name.len() as u32,
+    };
+    Some(Gathered {
+        address: symbol.value,
+        size: symbol.size,
+        rank,
+        name,
+        is_indirect: kind == STT_GNU_IFUNC,
+    })
 }

@@ -15,13 +15,19 @@ fn installed(name: &str) -> Option<Elf> {
 
 /// Names and addresses of functions by readelf.
 fn readelf_functions(path: &Path) -> Option<Vec<(u64, String)>> {
-    let output = Command::new("readelf").args(["-sW"]).arg(path).output().ok()?;
+    let output = Command::new("readelf")
+        .args(["-sW"])
+        .arg(path)
+        .output()
+        .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut found: Vec<(u64, String)> = text
         .lines()
         .filter_map(|line| {
             let columns: Vec<&str> = line.split_ascii_whitespace().collect();
-            let [_, address, _, kind, _, _, section, name, ..] = columns[..] else { return None };
+            let [_, address, _, kind, _, _, section, name, ..] = columns[..] else {
+                return None;
+            };
             if !matches!(kind, "FUNC" | "IFUNC") || matches!(section, "UND" | "ABS") {
                 return None;
             }
@@ -42,8 +48,14 @@ fn agrees_with_readelf_on_functions() {
             println!("skipped: no readelf");
             return;
         };
-        let mut ours: Vec<(u64, String)> =
-            elf.functions().flat_map(|function| function.names().map(move |text| (function.address.0, text.to_string()))).collect();
+        let mut ours: Vec<(u64, String)> = elf
+            .functions()
+            .flat_map(|function| {
+                function
+                    .names()
+                    .map(move |text| (function.address.0, text.to_string()))
+            })
+            .collect();
         ours.sort();
         assert_eq!(ours, expected, "{name}");
         for function in elf.functions() {
@@ -64,7 +76,9 @@ fn reads_its_own_test_binary() {
         let starts = elf.instruction_starts(&function);
         assert_eq!(starts.first(), Some(&0));
         assert!(starts.is_sorted() && starts.last().unwrap() < &function.extent());
-        let (inside, offset) = elf.function_containing(Address(function.address.0 + starts[1])).unwrap();
+        let (inside, offset) = elf
+            .function_containing(Address(function.address.0 + starts[1]))
+            .unwrap();
         assert_eq!((inside.address, offset), (function.address, starts[1]));
         assert!(elf.probe_site(function.offset).is_ok());
     }
@@ -74,7 +88,11 @@ fn reads_its_own_test_binary() {
 #[test]
 fn resolves_names() {
     let machine = Machine::at("/");
-    let shown = |name: &str| machine.resolve_binary(name, None).map(|found| found[0].shown.display().to_string());
+    let shown = |name: &str| {
+        machine
+            .resolve_binary(name, None)
+            .map(|found| found[0].shown.display().to_string())
+    };
     assert!(shown("sh").unwrap().ends_with("/sh"));
     assert_eq!(shown("/bin/sh").unwrap(), "/bin/sh");
     assert_eq!(shown("/bin/./sh").unwrap(), "/bin/sh");
@@ -85,7 +103,11 @@ fn resolves_names() {
     assert!(shown("no-such-program-anywhere").unwrap_err().is_missing());
     let me = Pid(std::process::id());
     let mapped = machine.resolve_binary("*", Some(me)).unwrap();
-    assert!(mapped.iter().any(|binary| binary.path == std::env::current_exe().unwrap()));
+    assert!(
+        mapped
+            .iter()
+            .any(|binary| binary.path == std::env::current_exe().unwrap())
+    );
     let libc = machine.resolve_binary("libc", Some(me)).unwrap();
     assert!(libc[0].path.display().to_string().contains("libc"));
 }
@@ -102,9 +124,15 @@ fn resolves_inside_another_root() {
     let alias = machine.resolve_binary("alias", None).unwrap();
     assert_eq!(alias[0].shown, Path::new("/usr/bin/alias"));
     assert_eq!(alias[0].path, root.path().join("usr/bin/tool"));
-    assert_eq!(machine.resolve_binary("libx", None).unwrap()[0].shown, Path::new("/usr/lib/libx.so.3"));
+    assert_eq!(
+        machine.resolve_binary("libx", None).unwrap()[0].shown,
+        Path::new("/usr/lib/libx.so.3")
+    );
     assert_eq!(machine.resolve_binary("/usr/*/*", None).unwrap().len(), 2);
-    assert_eq!(machine.resolve_binary("tol", None).unwrap_err().nearest(), ["tool"]);
+    assert_eq!(
+        machine.resolve_binary("tol", None).unwrap_err().nearest(),
+        ["tool"]
+    );
 }
 
 #[test]
@@ -130,16 +158,29 @@ fn knows_what_the_kernel_refuses() {
         (&[], Err(OutsideFile)),
     ];
     for (code, expected) in cases {
-        assert_eq!(probeable(code, Architecture::X86_64), expected, "{code:02x?}");
+        assert_eq!(
+            probeable(code, Architecture::X86_64),
+            expected,
+            "{code:02x?}"
+        );
     }
-    assert_eq!(probeable(&[0x48], Architecture::X86), Ok(SiteCost::SingleStepped));
+    assert_eq!(
+        probeable(&[0x48], Architecture::X86),
+        Ok(SiteCost::SingleStepped)
+    );
     assert_eq!(probeable(&[0x48], Architecture::X86_64), Err(Invalid));
 }
 
 #[test]
 fn names_the_unprobeable_function_of_postgres() {
-    let Some(elf) = installed("postgres") else { return };
-    let refused: Vec<&str> = elf.functions().filter(|f| elf.probe_site(f.offset).is_err()).map(|f| f.name()).collect();
+    let Some(elf) = installed("postgres") else {
+        return;
+    };
+    let refused: Vec<&str> = elf
+        .functions()
+        .filter(|f| elf.probe_site(f.offset).is_err())
+        .map(|f| f.name())
+        .collect();
     assert_eq!(refused, ["SetLatch"]);
 }
 
@@ -147,14 +188,21 @@ fn names_the_unprobeable_function_of_postgres() {
 fn finds_variables_and_build_ids() {
     let Some(elf) = installed("libc") else { return };
     assert!(elf.data_symbol("environ").unwrap().size == 8);
-    assert!(elf.data_symbol("envirom").unwrap_err().nearest().contains(&"environ".to_string()));
+    assert!(
+        elf.data_symbol("envirom")
+            .unwrap_err()
+            .nearest()
+            .contains(&"environ".to_string())
+    );
     assert_eq!(elf.build_id().map(<[u8]>::len), Some(20));
 }
 
 #[test]
 fn measures_symbol_tables() {
     for name in ["postgres", "python3"] {
-        let Some(found) = installed(name) else { continue };
+        let Some(found) = installed(name) else {
+            continue;
+        };
         let start = std::time::Instant::now();
         let elf = Elf::open(found.path()).unwrap();
         let count = elf.functions().count();

@@ -46,7 +46,8 @@ pub struct CgroupMembership {
 impl Machine {
     /// The mounted cgroup trees, version 2 first.
     pub fn cgroup_hierarchies(&self) -> Result<Vec<Hierarchy>> {
-        let text = bytes::read_text(&self.path("/proc/self/mountinfo")).or_else(|_| bytes::read_text(&self.path("/proc/1/mountinfo")))?;
+        let text = bytes::read_text(&self.path("/proc/self/mountinfo"))
+            .or_else(|_| bytes::read_text(&self.path("/proc/1/mountinfo")))?;
         let mut found: Vec<Hierarchy> = text.lines().filter_map(parse_mount).collect();
         found.sort_by_key(|hierarchy| !hierarchy.is_unified);
         Ok(found)
@@ -54,8 +55,16 @@ impl Machine {
 
     /// The version 2 tree.
     pub fn unified_cgroup(&self) -> Result<Hierarchy> {
-        let unified = self.cgroup_hierarchies()?.into_iter().find(|hierarchy| hierarchy.is_unified);
-        unified.ok_or_else(|| Error::not_found("mounted cgroup2 tree (mount -t cgroup2 none /sys/fs/cgroup/unified)", "cgroup2"))
+        let unified = self
+            .cgroup_hierarchies()?
+            .into_iter()
+            .find(|hierarchy| hierarchy.is_unified);
+        unified.ok_or_else(|| {
+            Error::not_found(
+                "mounted cgroup2 tree (mount -t cgroup2 none /sys/fs/cgroup/unified)",
+                "cgroup2",
+            )
+        })
     }
 
     /// The id of a cgroup given the path of its folder, as `cgroupid("path")` gives it.
@@ -63,19 +72,28 @@ impl Machine {
         let path = root::resolve(self.root(), folder)?;
         let metadata = std::fs::metadata(&path).map_err(Error::read(&path))?;
         if !metadata.is_dir() {
-            return Err(Error::Read { path, source: io::Error::from(io::ErrorKind::NotADirectory) });
+            return Err(Error::Read {
+                path,
+                source: io::Error::from(io::ErrorKind::NotADirectory),
+            });
         }
         Ok(metadata.ino())
     }
 
     /// All cgroups with that id, at most one in each hierarchy; `filter` limits them by name of the hierarchy.
     pub fn cgroups_by_id(&self, id: u64, filter: impl Fn(&str) -> bool) -> Result<Vec<Cgroup>> {
-        let wanted = self.cgroup_hierarchies()?.into_iter().filter(|hierarchy| filter(&hierarchy.name));
+        let wanted = self
+            .cgroup_hierarchies()?
+            .into_iter()
+            .filter(|hierarchy| filter(&hierarchy.name));
         let found = wanted.filter_map(|hierarchy| {
             let top = self.path(&hierarchy.folder);
             let path = search(&top, id)?;
             let path = Path::new("/").join(path.strip_prefix(&top).ok()?);
-            Some(Cgroup { hierarchy: hierarchy.name, path })
+            Some(Cgroup {
+                hierarchy: hierarchy.name,
+                path,
+            })
         });
         Ok(found.collect())
     }
@@ -84,12 +102,20 @@ impl Machine {
 impl Process {
     /// The cgroups it is in.
     pub fn cgroups(&self) -> Result<Vec<CgroupMembership>> {
-        Ok(self.text("cgroup")?.lines().filter_map(parse_membership).collect())
+        Ok(self
+            .text("cgroup")?
+            .lines()
+            .filter_map(parse_membership)
+            .collect())
     }
 
     /// Its path in the version 2 tree.
     pub fn cgroup_path(&self) -> Result<Option<PathBuf>> {
-        Ok(self.cgroups()?.into_iter().find(|membership| membership.hierarchy == "unified").map(|m| m.path))
+        Ok(self
+            .cgroups()?
+            .into_iter()
+            .find(|membership| membership.hierarchy == "unified")
+            .map(|m| m.path))
     }
 }
 
@@ -99,8 +125,15 @@ fn parse_membership(line: &str) -> Option<CgroupMembership> {
     let number = parts.next()?;
     let controllers = parts.next()?;
     let path = PathBuf::from(parts.next()?);
-    let hierarchy = if number == "0" && controllers.is_empty() { "unified" } else { controllers };
-    Some(CgroupMembership { hierarchy: hierarchy.to_string(), path })
+    let hierarchy = if number == "0" && controllers.is_empty() {
+        "unified"
+    } else {
+        controllers
+    };
+    Some(CgroupMembership {
+        hierarchy: hierarchy.to_string(),
+        path,
+    })
 }
 
 /// `36 35 98:0 /root /mount/point options - type source super-options`
@@ -109,12 +142,29 @@ fn parse_mount(line: &str) -> Option<Hierarchy> {
     let folder = PathBuf::from(left.split(' ').nth(4)?.replace("\\040", " "));
     let mut right = right.split(' ');
     match right.next()? {
-        "cgroup2" => Some(Hierarchy { name: "unified".to_string(), folder, is_unified: true }),
+        "cgroup2" => Some(Hierarchy {
+            name: "unified".to_string(),
+            folder,
+            is_unified: true,
+        }),
         "cgroup" => {
             let options = right.nth(1)?;
-            let is_controller = |option: &&str| !matches!(*option, "rw" | "ro" | "xattr" | "noprefix" | "clone_children");
-            let name = options.split(',').filter(is_controller).collect::<Vec<_>>().join(",");
-            Some(Hierarchy { name, folder, is_unified: false })
+            let is_controller = |option: &&str| {
+                !matches!(
+                    *option,
+                    "rw" | "ro" | "xattr" | "noprefix" | "clone_children"
+                )
+            };
+            let name = options
+                .split(',')
+                .filter(is_controller)
+                .collect::<Vec<_>>()
+                .join(",");
+            Some(Hierarchy {
+                name,
+                folder,
+                is_unified: false,
+            })
         }
         _ => None,
     }

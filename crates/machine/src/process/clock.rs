@@ -6,7 +6,9 @@ use crate::{Error, Machine, Result, bytes};
 pub fn boot_time_seconds(machine: &Machine) -> Result<u64> {
     let path = machine.path("/proc/stat");
     let text = bytes::read_text(&path)?;
-    let found = text.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok());
+    let found = text
+        .lines()
+        .find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok());
     found.ok_or_else(|| Error::malformed(path.display().to_string(), "no btime"))
 }
 
@@ -19,12 +21,19 @@ pub fn boot_offset_ns() -> i64 {
         let after = now(libc::CLOCK_BOOTTIME);
         (after - before, wall - before - (after - before) / 2)
     });
-    tries.min_by_key(|(error, _)| *error).map_or(0, |(_, offset)| offset)
+    tries
+        .min_by_key(|(error, _)| *error)
+        .map_or(0, |(_, offset)| offset)
 }
 
 fn now(clock: libc::clockid_t) -> i64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the pointer is to a live timespec that the call fills; a failure leaves zeros.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
-    time.tv_sec.wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec)
+    time.tv_sec
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(time.tv_nsec)
 }

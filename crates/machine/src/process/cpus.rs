@@ -39,7 +39,12 @@ impl Machine {
 
     fn cpu_list(&self, name: &str) -> Result<Vec<u32>> {
         let path = self.path("/sys/devices/system/cpu").join(name);
-        let cpus = parse_cpu_list(&bytes::read_text(&path)?).map_err(|why| Error::malformed(path.display().to_string(), why))?;
-        if cpus.is_empty() { Err(Error::malformed(path.display().to_string(), "no CPUs")) } else { Ok(cpus) }
+        let cpus = parse_cpu_list(&bytes::read_text(&path)?)
+            .map_err(|why| Error::malformed(path.display().to_string(), why))?;
+        if cpus.is_empty() {
+            Err(Error::malformed(path.display().to_string(), "no CPUs"))
+        } else {
+            Ok(cpus)
+        }
     }
 }

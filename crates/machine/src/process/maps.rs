@@ -32,12 +32,17 @@ pub struct Mapping {
 impl Mapping {
     /// The file's path, if it maps a file that has one.
     pub fn file(&self) -> Option<&Path> {
-        self.path.as_deref().filter(|path| self.inode != 0 && path.is_absolute())
+        self.path
+            .as_deref()
+            .filter(|path| self.inode != 0 && path.is_absolute())
     }
 
     /// Where the byte at an address is in the file.
     pub fn file_offset(&self, address: Address) -> Option<FileOffset> {
-        let inside = address.0.checked_sub(self.range.start).filter(|_| address.0 < self.range.end)?;
+        let inside = address
+            .0
+            .checked_sub(self.range.start)
+            .filter(|_| address.0 < self.range.end)?;
         self.offset.0.checked_add(inside).map(FileOffset)
     }
 
@@ -59,7 +64,10 @@ impl Mapping {
             is_executable: permissions.get(2) == Some(&b'x'),
             is_writable: permissions.get(1) == Some(&b'w'),
             offset: FileOffset(offset),
-            device: (u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?),
+            device: (
+                u32::from_str_radix(major, 16).ok()?,
+                u32::from_str_radix(minor, 16).ok()?,
+            ),
             inode,
             // The kernel writes newlines in names as `\012`.
             path: (!path.is_empty()).then(|| PathBuf::from(path.replace("\\012", "\n"))),
@@ -71,7 +79,12 @@ impl Mapping {
 impl Process {
     /// All its mappings in order of address.
     pub fn maps(&self) -> Result<Vec<Mapping>> {
-        Ok(self.text("maps")?.lines().filter_map(Mapping::parse).take(MAX_MAPPINGS).collect())
+        Ok(self
+            .text("maps")?
+            .lines()
+            .filter_map(Mapping::parse)
+            .take(MAX_MAPPINGS)
+            .collect())
     }
 
     /// The files it maps as code, each once, in order of address; paths as seen in its root.
@@ -92,6 +105,9 @@ impl Process {
 
     /// The mapping that covers an address.
     pub fn mapping_at(&self, address: Address) -> Result<Option<Mapping>> {
-        Ok(self.maps()?.into_iter().find(|mapping| mapping.range.contains(&address.0)))
+        Ok(self
+            .maps()?
+            .into_iter()
+            .find(|mapping| mapping.range.contains(&address.0)))
     }
 }

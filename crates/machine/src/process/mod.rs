@@ -60,7 +60,10 @@ pub struct Status {
 impl Machine {
     /// A process by its pid, without checking that it exists.
     pub fn process(&self, pid: Pid) -> Process {
-        Process { pid, folder: self.path(format!("/proc/{pid}")) }
+        Process {
+            pid,
+            folder: self.path(format!("/proc/{pid}")),
+        }
     }
 
     /// All processes there are now.
@@ -92,22 +95,33 @@ impl Process {
 
     /// An error when it is not there.
     pub fn require(&self) -> Result<()> {
-        if self.exists() { Ok(()) } else { Err(self.gone()) }
+        if self.exists() {
+            Ok(())
+        } else {
+            Err(self.gone())
+        }
     }
 
     /// The name of its main thread.
     pub fn comm(&self) -> Result<String> {
-        self.text("comm").map(|text| text.trim_end_matches('\n').to_string())
+        self.text("comm")
+            .map(|text| text.trim_end_matches('\n').to_string())
     }
 
     /// The program it runs, as seen in its own root; ` (deleted)` is cut off.
     pub fn exe(&self) -> Result<PathBuf> {
         let path = self.folder.join("exe");
-        let target = std::fs::read_link(&path).map_err(|error| self.explain(Error::read(path)(error)))?;
-        Ok(match target.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
-            Some(text) => PathBuf::from(text),
-            None => target,
-        })
+        let target =
+            std::fs::read_link(&path).map_err(|error| self.explain(Error::read(path)(error)))?;
+        Ok(
+            match target
+                .to_str()
+                .and_then(|text| text.strip_suffix(" (deleted)"))
+            {
+                Some(text) => PathBuf::from(text),
+                None => target,
+            },
+        )
     }
 
     /// A path that opens the program it runs, even when the file was deleted or is in another mount namespace.
@@ -134,21 +148,32 @@ impl Process {
     /// Its pid in the PID namespace it lives in.
     pub fn namespace_pid(&self) -> Result<Pid> {
         let status = self.status()?;
-        Ok(Pid(status.namespace_pids.last().copied().unwrap_or(self.pid.0)))
+        Ok(Pid(status
+            .namespace_pids
+            .last()
+            .copied()
+            .unwrap_or(self.pid.0)))
     }
 
     /// One of its namespaces: `pid`, `mnt`, `net`, `time` ….
     pub fn namespace(&self, kind: &str) -> Result<NamespaceId> {
         let path = self.folder.join("ns").join(kind);
-        let metadata = std::fs::metadata(&path).map_err(|error| self.explain(Error::read(path)(error)))?;
-        Ok(NamespaceId { device: metadata.dev(), inode: metadata.ino() })
+        let metadata =
+            std::fs::metadata(&path).map_err(|error| self.explain(Error::read(path)(error)))?;
+        Ok(NamespaceId {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
     }
 
     /// Ids of its threads.
     pub fn threads(&self) -> Result<Vec<u32>> {
         let folder = self.folder.join("task");
-        let entries = std::fs::read_dir(&folder).map_err(|error| self.explain(Error::read(folder)(error)))?;
-        let mut tids: Vec<u32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        let entries =
+            std::fs::read_dir(&folder).map_err(|error| self.explain(Error::read(folder)(error)))?;
+        let mut tids: Vec<u32> = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
         tids.sort_unstable();
         Ok(tids)
     }
@@ -161,7 +186,8 @@ impl Process {
     fn explain(&self, error: Error) -> Error {
         let is_gone = match &error {
             Error::Read { source, .. } => {
-                source.raw_os_error() == Some(libc::ESRCH) || (source.kind() == io::ErrorKind::NotFound && !self.exists())
+                source.raw_os_error() == Some(libc::ESRCH)
+                    || (source.kind() == io::ErrorKind::NotFound && !self.exists())
             }
             _ => false,
         };
@@ -176,9 +202,15 @@ impl Process {
 fn parse_status(text: &str) -> Status {
     let mut status = Status::default();
     for line in text.lines() {
-        let Some((key, value)) = line.split_once(':') else { continue };
+        let Some((key, value)) = line.split_once(':') else {
+            continue;
+        };
         let value = value.trim();
-        let numbers = || value.split_ascii_whitespace().filter_map(|word| word.parse::<u32>().ok());
+        let numbers = || {
+            value
+                .split_ascii_whitespace()
+                .filter_map(|word| word.parse::<u32>().ok())
+        };
         let pair = || {
             let mut all = numbers();
             [all.next().unwrap_or(0), all.next().unwrap_or(0)]

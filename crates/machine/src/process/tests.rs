@@ -13,7 +13,10 @@ fn fixture() -> (tempfile::TempDir, Machine) {
     };
     write("proc/7/comm", "a b\n");
     write("proc/7/cmdline", "a b\0--flag\0\0");
-    write("proc/7/status", "Name:\ta b\nTgid:\t7\nPPid:\t1\nUid:\t1000\t1001\t1000\t1000\nGid:\t5\t6\t5\t5\nNSpid:\t7\t3\n");
+    write(
+        "proc/7/status",
+        "Name:\ta b\nTgid:\t7\nPPid:\t1\nUid:\t1000\t1001\t1000\t1000\nGid:\t5\t6\t5\t5\nNSpid:\t7\t3\n",
+    );
     write("proc/7/cgroup", "4:memory:/job:1\n0::/user.slice\n");
     write(
         "proc/7/maps",
@@ -24,7 +27,10 @@ fn fixture() -> (tempfile::TempDir, Machine) {
          8000-9000 rw-p 00000000 00:00 0 \n\
          garbage\n",
     );
-    write("etc/passwd", "root:x:0:0::/:/bin/sh\nann:x:1000:5::/:/bin/sh\nbad\ndup:x:0:0::/:/\n");
+    write(
+        "etc/passwd",
+        "root:x:0:0::/:/bin/sh\nann:x:1000:5::/:/bin/sh\nbad\ndup:x:0:0::/:/\n",
+    );
     write("sys/devices/system/cpu/online", "0-2,5\n");
     write("sys/devices/system/cpu/possible", "0-4294967295\n");
     write("proc/stat", "cpu 1\nbtime 1700000000\n");
@@ -40,22 +46,37 @@ fn reads_a_process() {
     assert_eq!(process.command_line().unwrap(), ["a b", "--flag", ""]);
     assert_eq!(process.namespace_pid().unwrap(), Pid(3));
     assert_eq!(process.status().unwrap().uids, [1000, 1001]);
-    assert_eq!(process.cgroup_path().unwrap(), Some(PathBuf::from("/user.slice")));
+    assert_eq!(
+        process.cgroup_path().unwrap(),
+        Some(PathBuf::from("/user.slice"))
+    );
     assert_eq!(process.cgroups().unwrap()[0].path, Path::new("/job:1"));
     let maps = process.maps().unwrap();
     assert_eq!(maps.len(), 5);
-    assert_eq!(maps[0].file_offset(Address(0x55d8)), Some(FileOffset(0x1008)));
+    assert_eq!(
+        maps[0].file_offset(Address(0x55d8)),
+        Some(FileOffset(0x1008))
+    );
     assert!(maps[2].is_deleted);
-    assert_eq!(process.mapped_files().unwrap(), [PathBuf::from("/usr/bin/a b")]);
+    assert_eq!(
+        process.mapped_files().unwrap(),
+        [PathBuf::from("/usr/bin/a b")]
+    );
     assert_eq!(machine.processes().unwrap().len(), 1);
-    assert_eq!(machine.process(Pid(8)).comm().unwrap_err().to_string(), "no process `8`");
+    assert_eq!(
+        machine.process(Pid(8)).comm().unwrap_err().to_string(),
+        "no process `8`"
+    );
 }
 
 #[test]
 fn reads_users_cpus_and_boot_time() {
     let (_root, machine) = fixture();
     let users = machine.users().unwrap();
-    assert_eq!((users.name(0), users.name(1000), users.name(7)), (Some("root"), Some("ann"), None));
+    assert_eq!(
+        (users.name(0), users.name(1000), users.name(7)),
+        (Some("root"), Some("ann"), None)
+    );
     assert_eq!(machine.online_cpus().unwrap(), [0, 1, 2, 5]);
     assert!(machine.possible_cpus().is_err());
     assert_eq!(boot_time_seconds(&machine).unwrap(), 1_700_000_000);
@@ -75,12 +96,25 @@ fn understands_mixed_cgroup_mounts() {
     )
     .unwrap();
     let machine = Machine::at(root.path());
-    let names: Vec<String> = machine.cgroup_hierarchies().unwrap().into_iter().map(|h| h.name).collect();
+    let names: Vec<String> = machine
+        .cgroup_hierarchies()
+        .unwrap()
+        .into_iter()
+        .map(|h| h.name)
+        .collect();
     assert_eq!(names, ["unified", "cpu,cpuacct"]);
-    let id = machine.cgroup_id(Path::new("/sys/fs/cgroup/unified/a/b")).unwrap();
+    let id = machine
+        .cgroup_id(Path::new("/sys/fs/cgroup/unified/a/b"))
+        .unwrap();
     let found = machine.cgroups_by_id(id, |_| true).unwrap();
-    expect![[r#"[Cgroup { hierarchy: "unified", path: "/a/b" }]"#]].assert_eq(&format!("{found:?}"));
-    assert!(machine.cgroups_by_id(u64::MAX, |_| true).unwrap().is_empty());
+    expect![[r#"[Cgroup { hierarchy: "unified", path: "/a/b" }]"#]]
+        .assert_eq(&format!("{found:?}"));
+    assert!(
+        machine
+            .cgroups_by_id(u64::MAX, |_| true)
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -93,7 +127,11 @@ fn cpu_lists_are_bounded() {
         ("x", Err("not a list of numbers")),
     ];
     for (text, expected) in cases {
-        assert_eq!(parse_cpu_list(text), expected.map(<[u32]>::to_vec), "{text}");
+        assert_eq!(
+            parse_cpu_list(text),
+            expected.map(<[u32]>::to_vec),
+            "{text}"
+        );
     }
 }
 
@@ -105,8 +143,17 @@ fn sees_itself() {
     assert_eq!(me.exe().unwrap(), exe);
     assert!(me.mapped_files().unwrap().contains(&exe));
     assert!(!me.threads().unwrap().is_empty());
-    assert_eq!(me.namespace("pid").unwrap(), machine.process(Pid(std::process::id())).namespace("pid").unwrap());
-    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert_eq!(
+        me.namespace("pid").unwrap(),
+        machine
+            .process(Pid(std::process::id()))
+            .namespace("pid")
+            .unwrap()
+    );
+    let wall = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
     assert!(boot_time_seconds(&machine).unwrap() <= wall);
     assert!(boot_offset_ns() > 0);
 }

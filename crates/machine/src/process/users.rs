@@ -15,7 +15,10 @@ impl Users {
         let mut names = HashMap::new();
         for line in text.lines() {
             let mut columns = line.split(':');
-            if let (Some(name), Some(uid)) = (columns.next(), columns.nth(1).and_then(|uid| uid.parse().ok())) {
+            if let (Some(name), Some(uid)) = (
+                columns.next(),
+                columns.nth(1).and_then(|uid| uid.parse().ok()),
+            ) {
                 names.entry(uid).or_insert_with(|| name.to_string());
             }
         }

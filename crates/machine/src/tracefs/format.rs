@@ -85,12 +85,19 @@ impl TracepointFormat {
             } else if let Some(rest) = line.strip_prefix("ID:") {
                 id = rest.trim().parse().ok();
             } else if line.starts_with("field:") {
-                fields.push(TracepointField::parse(line).ok_or_else(|| format!("cannot understand `{line}`"))?);
+                fields.push(
+                    TracepointField::parse(line)
+                        .ok_or_else(|| format!("cannot understand `{line}`"))?,
+                );
             } else if line.starts_with("print fmt:") || fields.len() >= MAX_FIELDS {
                 break;
             }
         }
-        Ok(TracepointFormat { name: name.ok_or("no name")?, id: id.ok_or("no ID")?, fields })
+        Ok(TracepointFormat {
+            name: name.ok_or("no name")?,
+            id: id.ok_or("no ID")?,
+            fields,
+        })
     }
 
     /// A field by name.
@@ -113,7 +120,9 @@ impl TracepointField {
     /// Whether it is a string in the record, of fixed or dynamic place.
     pub fn is_string(&self) -> bool {
         match &self.kind {
-            FieldKind::Array { element, .. } | FieldKind::Dynamic { element, .. } => element == "char",
+            FieldKind::Array { element, .. } | FieldKind::Dynamic { element, .. } => {
+                element == "char"
+            }
             FieldKind::Scalar | FieldKind::Pointer => false,
         }
     }
@@ -122,7 +131,9 @@ impl TracepointField {
         let mut declaration = None;
         let (mut offset, mut size, mut signed) = (None, None, None);
         for part in line.split(';') {
-            let Some((key, value)) = part.trim().split_once(':') else { continue };
+            let Some((key, value)) = part.trim().split_once(':') else {
+                continue;
+            };
             match key {
                 "field" => declaration = Some(value.trim()),
                 "offset" => offset = value.parse().ok(),
@@ -137,7 +148,15 @@ impl TracepointField {
         let (c_type, name, kind) = split_declaration(declaration, size)?;
         // Kernels before 2.6.38 have no `signed`.
         let signed = signed.map_or_else(|| !c_type.contains("unsigned"), |flag| flag != 0);
-        Some(TracepointField { name, c_type, declaration: declaration.to_string(), offset, size, signed, kind })
+        Some(TracepointField {
+            name,
+            c_type,
+            declaration: declaration.to_string(),
+            offset,
+            size,
+            signed,
+            kind,
+        })
     }
 }
 
@@ -149,11 +168,16 @@ fn split_declaration(declaration: &str, size: u32) -> Option<(String, String, Fi
         _ => None,
     };
     // `args[6]`: the brackets stand behind the name, unless the field is dynamic.
-    let (before, len_text) = match declaration.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')) {
+    let (before, len_text) = match declaration
+        .strip_suffix(']')
+        .and_then(|rest| rest.rsplit_once('['))
+    {
         Some((before, len)) if base.is_none() => (before.trim_end(), Some(len.trim())),
         _ => (declaration, None),
     };
-    let name_start = before.rfind(|c: char| !(c.is_alphanumeric() || c == '_')).map_or(0, |i| i + 1);
+    let name_start = before
+        .rfind(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .map_or(0, |i| i + 1);
     let (type_text, name) = before.split_at(name_start);
     let type_text = type_text.trim();
     if name.is_empty() || type_text.is_empty() {
@@ -165,7 +189,10 @@ fn split_declaration(declaration: &str, size: u32) -> Option<(String, String, Fi
             let element = rest.strip_suffix("[]").unwrap_or(rest).trim().to_string();
             FieldKind::Dynamic { element, base }
         }
-        (None, Some(len)) => FieldKind::Array { element: type_text.to_string(), len: array_len(len, type_text, size) },
+        (None, Some(len)) => FieldKind::Array {
+            element: type_text.to_string(),
+            len: array_len(len, type_text, size),
+        },
         (None, None) if type_text.ends_with('*') => FieldKind::Pointer,
         (None, None) => FieldKind::Scalar,
     };
@@ -180,7 +207,13 @@ fn split_declaration(declaration: &str, size: u32) -> Option<(String, String, Fi
 fn array_len(text: &str, element: &str, size: u32) -> u32 {
     let bytes = element_bytes(element);
     match (text.parse::<u32>(), bytes) {
-        (Ok(len), _) if len.checked_mul(bytes.unwrap_or(1)).is_some_and(|total| total <= size) => len,
+        (Ok(len), _)
+            if len
+                .checked_mul(bytes.unwrap_or(1))
+                .is_some_and(|total| total <= size) =>
+        {
+            len
+        }
         (_, Some(bytes)) => size / bytes,
         _ => size,
     }
@@ -190,11 +223,20 @@ fn element_bytes(element: &str) -> Option<u32> {
     if element.ends_with('*') {
         return Some(8);
     }
-    Some(match element.trim_start_matches("const ").trim_start_matches("unsigned ").trim_start_matches("signed ") {
-        "char" | "u8" | "s8" | "__u8" | "__s8" | "uint8_t" | "int8_t" | "bool" => 1,
-        "short" | "u16" | "s16" | "__u16" | "__s16" | "__be16" | "__le16" | "uint16_t" | "int16_t" => 2,
-        "int" | "unsigned" | "u32" | "s32" | "__u32" | "__s32" | "__be32" | "__le32" | "uint32_t" | "int32_t" => 4,
-        "long" | "long long" | "u64" | "s64" | "__u64" | "__s64" | "uint64_t" | "int64_t" | "size_t" => 8,
-        _ => return None,
-    })
+    Some(
+        match element
+            .trim_start_matches("const ")
+            .trim_start_matches("unsigned ")
+            .trim_start_matches("signed ")
+        {
+            "char" | "u8" | "s8" | "__u8" | "__s8" | "uint8_t" | "int8_t" | "bool" => 1,
+            "short" | "u16" | "s16" | "__u16" | "__s16" | "__be16" | "__le16" | "uint16_t"
+            | "int16_t" => 2,
+            "int" | "unsigned" | "u32" | "s32" | "__u32" | "__s32" | "__be32" | "__le32"
+            | "uint32_t" | "int32_t" => 4,
+            "long" | "long long" | "u64" | "s64" | "__u64" | "__s64" | "uint64_t" | "int64_t"
+            | "size_t" => 8,
+            _ => return None,
+        },
+    )
 }

@@ -52,19 +52,33 @@ impl Tracefs {
     /// Finds a mounted tracefs below `machine_root`, or mounts it privately when the root is this machine's.
     pub fn find(machine_root: &Path) -> Result<Tracefs> {
         let places = PLACES.map(|place| root::join(machine_root, place));
-        if let Some(folder) = places.into_iter().find(|place| place.join("events").is_dir()) {
+        if let Some(folder) = places
+            .into_iter()
+            .find(|place| place.join("events").is_dir())
+        {
             return Ok(Tracefs::new(folder, None));
         }
         if machine_root != Path::new("/") {
-            return Err(Error::NoTracefs { source: std::io::Error::from(std::io::ErrorKind::NotFound) });
+            return Err(Error::NoTracefs {
+                source: std::io::Error::from(std::io::ErrorKind::NotFound),
+            });
         }
         let mount = mount::PrivateMount::tracefs().map_err(|source| Error::NoTracefs { source })?;
         Ok(Tracefs::new(mount.path(), Some(mount)))
     }
 
     fn new(folder: PathBuf, mount: Option<mount::PrivateMount>) -> Tracefs {
-        let origin = if mount.is_some() { Origin::Private } else { Origin::Mounted };
-        Tracefs { folder, origin, events: std::sync::OnceLock::new(), _mount: mount }
+        let origin = if mount.is_some() {
+            Origin::Private
+        } else {
+            Origin::Mounted
+        };
+        Tracefs {
+            folder,
+            origin,
+            events: std::sync::OnceLock::new(),
+            _mount: mount,
+        }
     }
 
     /// Its folder; for a private mount a path that works in this process only.
@@ -84,7 +98,11 @@ impl Tracefs {
         }
         let path = self.folder.join("available_events");
         let mut events = match bytes::read_text(&path) {
-            Ok(text) => text.lines().filter_map(parse_event).take(MAX_EVENTS).collect(),
+            Ok(text) => text
+                .lines()
+                .filter_map(parse_event)
+                .take(MAX_EVENTS)
+                .collect(),
             Err(_) => self.walk_events()?,
         };
         events.sort_unstable();
@@ -93,7 +111,8 @@ impl Tracefs {
 
     /// Events whose subsystem and name match.
     pub fn matching(&self, subsystem: &Pattern, name: &Pattern) -> Result<Vec<&Event>> {
-        let wanted = |event: &&Event| subsystem.matches(&event.subsystem) && name.matches(&event.name);
+        let wanted =
+            |event: &&Event| subsystem.matches(&event.subsystem) && name.matches(&event.name);
         Ok(self.events()?.iter().filter(wanted).collect())
     }
 
@@ -107,7 +126,8 @@ impl Tracefs {
             error if error.is_missing() => self.no_event(subsystem, name),
             error => error,
         })?;
-        TracepointFormat::parse(&text).map_err(|why| Error::malformed(path.display().to_string(), why))
+        TracepointFormat::parse(&text)
+            .map_err(|why| Error::malformed(path.display().to_string(), why))
     }
 
     /// The number by which perf and BPF attach to an event.
@@ -120,7 +140,9 @@ impl Tracefs {
             error if error.is_missing() => self.no_event(subsystem, name),
             error => error,
         })?;
-        text.trim().parse().map_err(|_| Error::malformed(path.display().to_string(), "not a number"))
+        text.trim()
+            .parse()
+            .map_err(|_| Error::malformed(path.display().to_string(), "not a number"))
     }
 
     fn event_folder(&self, subsystem: &str, name: &str) -> PathBuf {
@@ -131,10 +153,19 @@ impl Tracefs {
         let wanted = format!("{subsystem}:{name}");
         let all: Vec<String> = self.events().map_or_else(
             |_| Vec::new(),
-            |events| events.iter().map(|event| format!("{}:{}", event.subsystem, event.name)).collect(),
+            |events| {
+                events
+                    .iter()
+                    .map(|event| format!("{}:{}", event.subsystem, event.name))
+                    .collect()
+            },
         );
         let nearest = suggest::nearest(&wanted, all.iter().map(String::as_str));
-        Error::NotFound { kind: "tracepoint".to_string(), name: wanted, nearest }
+        Error::NotFound {
+            kind: "tracepoint".to_string(),
+            name: wanted,
+            nearest,
+        }
     }
 
     /// For trees without `available_events` (and kernels that refuse to show it): the folders themselves.
@@ -147,7 +178,10 @@ impl Tracefs {
                     return Ok(events);
                 }
                 if top.join(&subsystem).join(&name).join("format").exists() {
-                    events.push(Event { subsystem: subsystem.clone(), name });
+                    events.push(Event {
+                        subsystem: subsystem.clone(),
+                        name,
+                    });
                 }
             }
         }
@@ -157,13 +191,21 @@ impl Tracefs {
 
 fn folder_names(folder: &Path) -> Result<Vec<String>> {
     let entries = std::fs::read_dir(folder).map_err(Error::read(folder))?;
-    let folders = entries.filter_map(std::result::Result::ok).filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
-    Ok(folders.filter_map(|entry| entry.file_name().into_string().ok()).take(MAX_EVENTS).collect())
+    let folders = entries
+        .filter_map(std::result::Result::ok)
+        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+    Ok(folders
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .take(MAX_EVENTS)
+        .collect())
 }
 
 fn parse_event(line: &str) -> Option<Event> {
     let (subsystem, name) = line.trim().split_once(':')?;
-    Some(Event { subsystem: subsystem.to_string(), name: name.to_string() })
+    Some(Event {
+        subsystem: subsystem.to_string(),
+        name: name.to_string(),
+    })
 }
 
 /// Names come from scripts: one path component, nothing that climbs.

@@ -21,7 +21,9 @@ impl PrivateMount {
     pub(super) fn tracefs() -> io::Result<PrivateMount> {
         let context = open_file_system(c"tracefs")?;
         create(&context)?;
-        Ok(PrivateMount { root: mount(&context)? })
+        Ok(PrivateMount {
+            root: mount(&context)?,
+        })
     }
 
     /// A path into the mount that works in this process.
@@ -38,8 +40,21 @@ fn open_file_system(name: &CStr) -> io::Result<OwnedFd> {
 fn create(context: &OwnedFd) -> io::Result<()> {
     let null = std::ptr::null::<libc::c_char>();
     // SAFETY: this command takes no key and no value; both pointers are null as it demands.
-    let status = unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, null, null, 0) };
-    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let status = unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            context.as_raw_fd(),
+            FSCONFIG_CMD_CREATE,
+            null,
+            null,
+            0,
+        )
+    };
+    if status < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn mount(context: &OwnedFd) -> io::Result<OwnedFd> {

@@ -27,18 +27,34 @@ impl Pmu {
     /// A PMU by name; `devices` is `/sys/bus/event_source/devices` of the machine.
     pub fn find(devices: &Path, name: &str) -> Result<Pmu> {
         let path = devices.join(name).join("type");
-        let text = bytes::read_text(&path)
-            .map_err(|error| if error.is_missing() { Error::not_found("PMU", name) } else { error })?;
-        let kind = text.trim().parse().map_err(|_| Error::malformed(path.display().to_string(), "not a number"))?;
-        Ok(Pmu { name: name.to_string(), kind })
+        let text = bytes::read_text(&path).map_err(|error| {
+            if error.is_missing() {
+                Error::not_found("PMU", name)
+            } else {
+                error
+            }
+        })?;
+        let kind = text
+            .trim()
+            .parse()
+            .map_err(|_| Error::malformed(path.display().to_string(), "not a number"))?;
+        Ok(Pmu {
+            name: name.to_string(),
+            kind,
+        })
     }
 
     /// All PMUs in order of name.
     pub fn all(devices: &Path) -> Result<Vec<Pmu>> {
         let entries = std::fs::read_dir(devices).map_err(Error::read(devices))?;
-        let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
         names.sort_unstable();
-        Ok(names.iter().filter_map(|name| Pmu::find(devices, name).ok()).collect())
+        Ok(names
+            .iter()
+            .filter_map(|name| Pmu::find(devices, name).ok())
+            .collect())
     }
 }
 
@@ -52,6 +68,10 @@ impl ProbePmu {
             let bits = text.trim().strip_prefix("config:")?;
             bits.split('-').next()?.parse().ok().filter(|bit| *bit < 64)
         };
-        Ok(ProbePmu { kind, retprobe_bit: first_bit("retprobe").unwrap_or(0), ref_ctr_shift: first_bit("ref_ctr_offset") })
+        Ok(ProbePmu {
+            kind,
+            retprobe_bit: first_bit("retprobe").unwrap_or(0),
+            ref_ctr_shift: first_bit("ref_ctr_offset"),
+        })
     }
 }

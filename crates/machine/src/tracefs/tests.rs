@@ -23,12 +23,24 @@ print fmt: \"field:int no;\toffset:1;\tsize:1;\tsigned:0;\", REC->x
 ";
 
 fn check(text: &str, expected: Expect) {
-    let shown = match TracepointFormat::parse(text) {
-        Ok(format) => format.fields.iter().fold(format!("{} {}\n", format.name, format.id), |text, field| {
-            format!("{text}{} | {} | {}+{} {} {:?}\n", field.name, field.c_type, field.offset, field.size, field.signed, field.kind)
-        }),
-        Err(why) => format!("error: {why}\n"),
-    };
+    let shown =
+        match TracepointFormat::parse(text) {
+            Ok(format) => format.fields.iter().fold(
+                format!("{} {}\n", format.name, format.id),
+                |text, field| {
+                    format!(
+                        "{text}{} | {} | {}+{} {} {:?}\n",
+                        field.name,
+                        field.c_type,
+                        field.offset,
+                        field.size,
+                        field.signed,
+                        field.kind
+                    )
+                },
+            ),
+            Err(why) => format!("error: {why}\n"),
+        };
     expected.assert_eq(&shown);
 }
 
@@ -57,7 +69,10 @@ fn understands_every_kind_of_field() {
 fn says_what_is_wrong() {
     check("ID: 1\n", expect![["error: no name\n"]]);
     check("name: x\n", expect![["error: no ID\n"]]);
-    check("name: x\nID: 1\nfield:int;\toffset:0;\tsize:4;", expect![["error: cannot understand `field:int;\toffset:0;\tsize:4;`\n"]]);
+    check(
+        "name: x\nID: 1\nfield:int;\toffset:0;\tsize:4;",
+        expect![["error: cannot understand `field:int;\toffset:0;\tsize:4;`\n"]],
+    );
     check(
         "name: x\nID: 1\nfield:int a;\toffset:4294967295;\tsize:4;",
         expect![["error: cannot understand `field:int a;\toffset:4294967295;\tsize:4;`\n"]],
@@ -67,18 +82,32 @@ fn says_what_is_wrong() {
 #[test]
 fn reads_a_fixture_tree() {
     let root = tempfile::tempdir().unwrap();
-    let folder = root.path().join("sys/kernel/tracing/events/sched/sched_switch");
+    let folder = root
+        .path()
+        .join("sys/kernel/tracing/events/sched/sched_switch");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("format"), SWITCH).unwrap();
     std::fs::write(folder.join("id"), "372\n").unwrap();
     let tracefs = Tracefs::find(root.path()).unwrap();
     assert_eq!(tracefs.origin(), Origin::Mounted);
-    let events = tracefs.matching(&Pattern::new("sch*"), &Pattern::new("*")).unwrap();
+    let events = tracefs
+        .matching(&Pattern::new("sch*"), &Pattern::new("*"))
+        .unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!(tracefs.event_id("sched", "sched_switch").unwrap(), 372);
-    assert_eq!(tracefs.format("sched", "sched_switch").unwrap().args().count(), 9);
+    assert_eq!(
+        tracefs
+            .format("sched", "sched_switch")
+            .unwrap()
+            .args()
+            .count(),
+        9
+    );
     let error = tracefs.format("sched", "sched_swich").unwrap_err();
-    assert_eq!(error.to_string(), "no tracepoint `sched:sched_swich`; did you mean `sched:sched_switch`?");
+    assert_eq!(
+        error.to_string(),
+        "no tracepoint `sched:sched_swich`; did you mean `sched:sched_switch`?"
+    );
     assert!(tracefs.format("..", "x").unwrap_err().is_missing());
     assert!(Tracefs::find(&root.path().join("none")).is_err());
 }
@@ -93,9 +122,17 @@ fn the_private_mount_leaves_nothing_behind() {
     let before = mounts();
     let tracefs = Tracefs::new(mount.path(), Some(mount));
     assert!(tracefs.events().unwrap().len() > 100);
-    for event in tracefs.events().unwrap().iter().filter(|event| event.subsystem == "sched") {
+    for event in tracefs
+        .events()
+        .unwrap()
+        .iter()
+        .filter(|event| event.subsystem == "sched")
+    {
         let format = tracefs.format(&event.subsystem, &event.name).unwrap();
-        assert_eq!(format.id, tracefs.event_id(&event.subsystem, &event.name).unwrap());
+        assert_eq!(
+            format.id,
+            tracefs.event_id(&event.subsystem, &event.name).unwrap()
+        );
         assert!(format.field("common_pid").is_some());
     }
     assert_eq!(mounts(), before);

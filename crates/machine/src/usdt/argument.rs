@@ -115,13 +115,23 @@ registers! {
 impl UsdtArg {
     /// Looks up the variable of a symbol-relative argument.
     pub(super) fn resolve(&mut self, address_of: impl Fn(&str) -> Option<Address>) {
-        if let ArgumentKind::SymbolRelative { symbol, offset, address } = &mut self.kind {
-            *address = address_of(symbol).map(|found| Address(found.0.wrapping_add_signed(*offset)));
+        if let ArgumentKind::SymbolRelative {
+            symbol,
+            offset,
+            address,
+        } = &mut self.kind
+        {
+            *address =
+                address_of(symbol).map(|found| Address(found.0.wrapping_add_signed(*offset)));
         }
     }
 
     fn parse(text: &str) -> UsdtArg {
-        let unknown = || UsdtArg { size: 8, signed: false, kind: ArgumentKind::Unknown(text.to_string()) };
+        let unknown = || UsdtArg {
+            size: 8,
+            signed: false,
+            kind: ArgumentKind::Unknown(text.to_string()),
+        };
         // Without a size (old notes) it is a long.
         let (size_text, operand) = match text.split_once('@') {
             Some((size, operand)) => (size, operand),
@@ -131,19 +141,32 @@ impl UsdtArg {
             Some(rest) => (rest, true),
             None => (size_text, false),
         };
-        let Ok(size) = size_text.parse::<i8>() else { return unknown() };
+        let Ok(size) = size_text.parse::<i8>() else {
+            return unknown();
+        };
         if !matches!(size.unsigned_abs(), 1 | 2 | 4 | 8) {
             return unknown();
         }
-        let kind = if is_float { None } else { parse_operand(operand) };
+        let kind = if is_float {
+            None
+        } else {
+            parse_operand(operand)
+        };
         let kind = kind.unwrap_or_else(|| ArgumentKind::Unknown(operand.to_string()));
-        UsdtArg { size: size.unsigned_abs(), signed: size < 0, kind }
+        UsdtArg {
+            size: size.unsigned_abs(),
+            signed: size < 0,
+            kind,
+        }
     }
 }
 
 /// All arguments of a note.
 pub(super) fn parse_all(text: &str) -> Vec<UsdtArg> {
-    text.split_ascii_whitespace().take(MAX_ARGUMENTS).map(UsdtArg::parse).collect()
+    text.split_ascii_whitespace()
+        .take(MAX_ARGUMENTS)
+        .map(UsdtArg::parse)
+        .collect()
 }
 
 fn parse_operand(text: &str) -> Option<ArgumentKind> {
@@ -160,7 +183,11 @@ fn parse_operand(text: &str) -> Option<ArgumentKind> {
         }
         // A bare symbol is a variable at a fixed address, a bare number is memory at that address.
         None => match parse_displacement(text)? {
-            (None, offset) => Some(ArgumentKind::Memory { base: None, offset, index: None }),
+            (None, offset) => Some(ArgumentKind::Memory {
+                base: None,
+                offset,
+                index: None,
+            }),
             (Some(symbol), offset) => Some(symbol_relative(symbol, offset)),
         },
     }
@@ -175,10 +202,18 @@ fn parse_register_operand(name: &str) -> Option<ArgumentKind> {
         _ => None,
     };
     if let Some(reg) = high {
-        return Some(ArgumentKind::Register { reg, size: 1, shift: 8 });
+        return Some(ArgumentKind::Register {
+            reg,
+            size: 1,
+            shift: 8,
+        });
     }
     let (reg, size) = Register::parse(name)?;
-    Some(ArgumentKind::Register { reg, size, shift: 0 })
+    Some(ArgumentKind::Register {
+        reg,
+        size,
+        shift: 0,
+    })
 }
 
 /// `disp(base,index,scale)`
@@ -191,14 +226,23 @@ fn parse_memory(displacement: &str, registers: &str) -> Option<ArgumentKind> {
         None => None,
     };
     let scale = match parts.next() {
-        Some(scale) => scale.parse::<u8>().ok().filter(|scale| matches!(scale, 1 | 2 | 4 | 8))?,
+        Some(scale) => scale
+            .parse::<u8>()
+            .ok()
+            .filter(|scale| matches!(scale, 1 | 2 | 4 | 8))?,
         None => 1,
     };
     match (symbol, base) {
-        (Some(symbol), Some(Register::Rip)) if index.is_none() => Some(symbol_relative(symbol, offset)),
+        (Some(symbol), Some(Register::Rip)) if index.is_none() => {
+            Some(symbol_relative(symbol, offset))
+        }
         (Some(_), _) => None,
         (None, _) if base.is_none() && index.is_none() => None,
-        (None, _) => Some(ArgumentKind::Memory { base, offset, index: index.map(|reg| (reg, scale)) }),
+        (None, _) => Some(ArgumentKind::Memory {
+            base,
+            offset,
+            index: index.map(|reg| (reg, scale)),
+        }),
     }
 }
 
@@ -215,7 +259,11 @@ fn address_register(text: &str) -> Option<Option<Register>> {
 }
 
 fn symbol_relative(symbol: &str, offset: i64) -> ArgumentKind {
-    ArgumentKind::SymbolRelative { symbol: symbol.to_string(), offset, address: None }
+    ArgumentKind::SymbolRelative {
+        symbol: symbol.to_string(),
+        offset,
+        address: None,
+    }
 }
 
 /// `112`, `-8`, `NBuffers`, `40+CheckpointStats`, `CheckpointStats+40`, `x-8`, or nothing.
@@ -243,7 +291,8 @@ fn parse_displacement(text: &str) -> Option<(Option<&str>, i64)> {
 
 fn is_symbol(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$' | '@');
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '.')) && text.chars().all(is_part)
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '.'))
+        && text.chars().all(is_part)
 }
 
 /// Decimal or hexadecimal, with an optional sign; values above `i64::MAX` keep their bits.
@@ -259,5 +308,9 @@ fn parse_number(text: &str) -> Option<i64> {
         Some(hex) => u64::from_str_radix(hex, 16).ok()?,
         None => digits.parse().ok()?,
     };
-    Some(if negative { (value as i64).wrapping_neg() } else { value as i64 })
+    Some(if negative {
+        (value as i64).wrapping_neg()
+    } else {
+        value as i64
+    })
 }

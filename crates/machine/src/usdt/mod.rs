@@ -45,32 +45,52 @@ impl Elf {
     /// All static probes in order of the notes. Notes that make no sense are skipped.
     pub fn usdt_probes(&self) -> Vec<UsdtProbe> {
         // The section's own place is the second half of the adjustment.
-        let base = self.section_place(".stapsdt.base").map(|(address, _, _)| address);
+        let base = self
+            .section_place(".stapsdt.base")
+            .map(|(address, _, _)| address);
         let is_64 = self.is_64();
         let all = self.note_sections().flat_map(notes);
         let wanted = all.filter(|note| note.owner == b"stapsdt" && note.kind == 3);
-        wanted.take(MAX_PROBES).filter_map(|note| self.usdt_probe(note.content, base, is_64)).collect()
+        wanted
+            .take(MAX_PROBES)
+            .filter_map(|note| self.usdt_probe(note.content, base, is_64))
+            .collect()
     }
 
     /// Probes whose provider and name match; no provider means any.
     pub fn match_usdt(&self, provider: Option<&Pattern>, name: &Pattern) -> Result<Vec<UsdtProbe>> {
         let all = self.usdt_probes();
-        let (found, others): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|probe| provider.is_none_or(|p| p.matches(&probe.provider)) && name.matches(&probe.name));
+        let (found, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|probe| {
+            provider.is_none_or(|p| p.matches(&probe.provider)) && name.matches(&probe.name)
+        });
         if found.is_empty() {
             return Err(Error::NotFound {
                 kind: format!("static probe in {}", self.path().display()),
-                name: provider.map_or_else(|| name.as_str().to_string(), |p| format!("{}:{}", p.as_str(), name.as_str())),
-                nearest: suggest::nearest(name.as_str(), others.iter().map(|probe| probe.name.as_str())),
+                name: provider.map_or_else(
+                    || name.as_str().to_string(),
+                    |p| format!("{}:{}", p.as_str(), name.as_str()),
+                ),
+                nearest: suggest::nearest(
+                    name.as_str(),
+                    others.iter().map(|probe| probe.name.as_str()),
+                ),
             });
         }
         Ok(found)
     }
 
     fn usdt_probe(&self, content: &[u8], base: Option<Address>, is_64: bool) -> Option<UsdtProbe> {
-        let word = |i: usize| if is_64 { u64_at(content, i * 8) } else { u32_at(content, i * 4).map(u64::from) };
+        let word = |i: usize| {
+            if is_64 {
+                u64_at(content, i * 8)
+            } else {
+                u32_at(content, i * 4).map(u64::from)
+            }
+        };
         let (location, note_base, semaphore) = (word(0)?, word(1)?, word(2)?);
-        let moved = base.filter(|_| note_base != 0).map_or(0, |base| base.0.wrapping_sub(note_base));
+        let moved = base
+            .filter(|_| note_base != 0)
+            .map_or(0, |base| base.0.wrapping_sub(note_base));
         let mut at = if is_64 { 24 } else { 12 };
         let mut text = || {
             let bytes = c_string_at(content, at).filter(|bytes| bytes.len() <= MAX_TEXT)?;

@@ -7,7 +7,14 @@ use expect_test::{Expect, expect};
 fn check(text: &str, expected: Expect) {
     let lines: Vec<String> = parse_all(text)
         .iter()
-        .map(|argument| format!("{}{} {:?}", if argument.signed { "-" } else { "" }, argument.size, argument.kind))
+        .map(|argument| {
+            format!(
+                "{}{} {:?}",
+                if argument.signed { "-" } else { "" },
+                argument.size,
+                argument.kind
+            )
+        })
         .collect();
     expected.assert_eq(&lines.join("\n"));
 }
@@ -78,19 +85,53 @@ fn agrees_with_readelf() {
             continue;
         };
         let path = &found[0].path;
-        let Ok(output) = std::process::Command::new("readelf").args(["-W", "-n"]).arg(path).output() else {
+        let Ok(output) = std::process::Command::new("readelf")
+            .args(["-W", "-n"])
+            .arg(path)
+            .output()
+        else {
             println!("skipped: no readelf");
             return;
         };
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let value = |line: &str, key: &str| line.split_once(key).map(|(_, rest)| rest.trim().to_string());
-        let names: Vec<String> = text.lines().filter_map(|line| value(line, "    Name:")).collect();
-        let locations: Vec<String> = text.lines().filter_map(|line| value(line.split(',').next()?, "Location:")).collect();
-        let arguments: Vec<String> = text.lines().filter_map(|line| value(line, "Arguments:")).collect();
+        let value = |line: &str, key: &str| {
+            line.split_once(key)
+                .map(|(_, rest)| rest.trim().to_string())
+        };
+        let names: Vec<String> = text
+            .lines()
+            .filter_map(|line| value(line, "    Name:"))
+            .collect();
+        let locations: Vec<String> = text
+            .lines()
+            .filter_map(|line| value(line.split(',').next()?, "Location:"))
+            .collect();
+        let arguments: Vec<String> = text
+            .lines()
+            .filter_map(|line| value(line, "Arguments:"))
+            .collect();
         let probes = Elf::open(path).unwrap().usdt_probes();
-        assert_eq!(probes.iter().map(|p| p.name.clone()).collect::<Vec<_>>(), names, "{name}");
-        assert_eq!(probes.iter().map(|p| format!("{:#018x}", p.location.0)).collect::<Vec<_>>(), locations, "{name}");
-        assert_eq!(probes.iter().map(|p| p.argument_text.clone()).collect::<Vec<_>>(), arguments, "{name}");
+        assert_eq!(
+            probes.iter().map(|p| p.name.clone()).collect::<Vec<_>>(),
+            names,
+            "{name}"
+        );
+        assert_eq!(
+            probes
+                .iter()
+                .map(|p| format!("{:#018x}", p.location.0))
+                .collect::<Vec<_>>(),
+            locations,
+            "{name}"
+        );
+        assert_eq!(
+            probes
+                .iter()
+                .map(|p| p.argument_text.clone())
+                .collect::<Vec<_>>(),
+            arguments,
+            "{name}"
+        );
         let is_unknown = |argument: &UsdtArg| matches!(argument.kind, ArgumentKind::Unknown(_));
         for probe in &probes {
             assert!(!probe.arguments.iter().any(is_unknown), "{name}: {probe:?}");
