@@ -23,8 +23,9 @@ pub struct Context {
     pub is_user: bool,
     /// The pattern named a single process by `-p` that the attach cannot filter by itself: compare `pid` in the program.
     pub filter_pid: Option<u32>,
-    /// The program serves many system calls from the raw `sys_enter`/`sys_exit` tracepoint: `(system call number, index into
-    /// the group's points)`; other numbers leave at once.
+    /// The program serves many system calls from the raw `sys_enter`/`sys_exit` tracepoint: `(system call number, index into the
+    /// names of the group's only point)`, in order of number; other numbers leave at once. Word 0 of the context points to the
+    /// caller's registers, word 1 is the number (`sys_enter`) or the result (`sys_exit`: the number is `orig_ax` of the registers).
     pub syscalls: Option<Vec<(u32, u32)>>,
 }
 

@@ -175,7 +175,8 @@ fn place(place: &Place) -> String {
 fn check_with(probes: &str, setup: &Setup, expected: Expect) {
     let folder = fixture();
     let machine = Machine::at(folder.path());
-    expected.assert_eq(&text(&run(&machine, probes, setup)));
+    let shown = text(&run(&machine, probes, setup));
+    expected.assert_eq(&shown.replace(&folder.path().display().to_string(), "ROOT"));
 }
 
 fn check(probes: &str, expected: Expect) {
@@ -278,7 +279,7 @@ fn tracepoint_fields() {
               tracepoint:sched:sched_process_exec @ Tracepoint { category: "sched", event: "sched_process_exec" }
               args.filename: string[1024] DataLocation { offset: 8, relative: false }
               args.blob: buffer[1024] DataLocation { offset: 12, relative: true }
-              args.who: struct nosuch * Context { offset: 16, size: 8 }
+              args.who: struct #0 * Context { offset: 16, size: 8 }
         "#]],
     );
 }
@@ -395,7 +396,7 @@ fn kernel_functions() {
             Error[no-function] there is no kernel function `vfs_raed` (not in /proc/kallsyms)
               help: did you mean `vfs_read`?
             Error[no-function] there is no kernel function `vfs_data` (not in /proc/kallsyms)
-              help: did you mean `vfs_read`?
+              help: `fathom list 'kprobe:*'` shows all; inlined functions cannot be traced
             Error[not-traceable] the kernel function `vfs_write.cold` cannot be traced (the kernel refuses probes in it)
               help: probe a function that calls it, or insist with --unsafe
             Error[unsafe-probe] probing a bare kernel address can crash the machine (not checked against function starts)
@@ -481,7 +482,15 @@ fn limits_tell_the_way_out() {
 fn without_btf_raw_tracepoints_go_by_name() {
     check(
         "rawtracepoint:sched_switch, fentry:vfs_read, iter:task",
-        expect![[r#""#]],
+        expect![[r#"
+            RawTracepoint Words
+              rawtracepoint:sched_switch @ RawTracepoint { name: "sched_switch" }
+            Error[no-btf] `fentry` needs this kernel's BTF (types of functions are not known)
+              help: use `kprobe`, which does without
+              note: this kernel has no BTF: ROOT/sys/kernel/btf/vmlinux does not exist; run a kernel built with CONFIG_DEBUG_INFO_BTF=y, or give the types as C definitions in the script
+            Error[no-btf] `iter` needs this kernel's BTF (which iterators there are is not known)
+              note: this kernel has no BTF: ROOT/sys/kernel/btf/vmlinux does not exist; run a kernel built with CONFIG_DEBUG_INFO_BTF=y, or give the types as C definitions in the script
+        "#]],
     );
 }
 

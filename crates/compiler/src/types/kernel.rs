@@ -1,10 +1,12 @@
 //! Types of the kernel and its modules, from BTF.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use fathom_machine::btf::{self, Btf, Kind, TypeId};
+use fathom_syntax::ast::c::CRecordKind;
 
-use super::{Laid, MAX_DEPTH, Origin, Types, member};
+use super::{Entry, Laid, MAX_DEPTH, Origin, Types, member};
 use crate::ty::{EnumType, Space, StructDef, StructRef, Type};
 
 impl Types<'_> {
@@ -18,7 +20,50 @@ impl Types<'_> {
         let id = btf.resolve(id).unwrap_or(id);
         let btf = home(btf, id);
         let origin = Origin::Kernel { file: self.file_number(btf), id };
-        self.intern(origin, || composite_name(btf, id))
+        if let Some(known) = self.by_origin.borrow().get(&origin) {
+            return *known;
+        }
+        let name = composite_name(btf, id);
+        let promised = self.promised.borrow().get(&name).copied();
+        match promised.filter(|_| self.find_shown(&name).is_some_and(|(file, found)| Arc::ptr_eq(&file, btf) && found == id)) {
+            Some(known) => {
+                self.by_origin.borrow_mut().insert(origin, known);
+                known
+            }
+            None => self.intern(origin, || name),
+        }
+    }
+
+    /// A struct or union of the kernel of which only the name is wanted now: BTF stays closed until something looks inside.
+    pub(super) fn promise(&self, kind: CRecordKind, name: &str) -> StructRef {
+        let word = if kind == CRecordKind::Union { "union" } else { "struct" };
+        let shown = format!("{word} {name}");
+        if let Some(number) = self.script.record(kind, name) {
+            return self.intern(Origin::Script(number), || shown);
+        }
+        if let Some(known) = self.promised.borrow().get(&shown) {
+            return *known;
+        }
+        let is_open = |entry: &Rc<Entry>| matches!(entry.origin, Origin::Kernel { .. }) && entry.name == shown;
+        let open = self.structs.borrow().iter().position(is_open).map(|position| StructRef(position as u32));
+        let number = open.unwrap_or_else(|| self.add(shown.clone(), Origin::Promised));
+        self.promised.borrow_mut().insert(shown, number);
+        number
+    }
+
+    /// A type by the name that messages show.
+    fn find_shown(&self, shown: &str) -> Option<(Arc<Btf>, TypeId)> {
+        let (word, name) = shown.split_once(' ')?;
+        let kind = if word == "union" { Kind::Union } else { Kind::Struct };
+        self.machine.find_type(kind, name).ok()
+    }
+
+    /// What was promised; without members if the kernel does not have it.
+    pub(super) fn promised_members(&self, shown: &str) -> Laid {
+        match self.find_shown(shown) {
+            Some((btf, id)) => self.kernel_members(shown, self.file_number(home(&btf, id)), id),
+            None => Laid::empty(shown.to_string()),
+        }
     }
 
     fn file_number(&self, btf: &Arc<Btf>) -> u32 {

@@ -56,6 +56,8 @@ pub struct Types<'m> {
     /// Indexed by [`StructRef`].
     structs: RefCell<Vec<Rc<Entry>>>,
     by_origin: RefCell<HashMap<Origin, StructRef>>,
+    /// Structs of the kernel that were named without opening BTF, by `struct NAME`.
+    promised: RefCell<HashMap<String, StructRef>>,
     enums: RefCell<HashMap<Origin, Arc<EnumType>>>,
     /// BTF files that types were taken from; [`Origin::Kernel`] counts in it.
     files: RefCell<Vec<Arc<Btf>>>,
@@ -86,6 +88,8 @@ enum Origin {
     Script(u32),
     /// In a BTF file of [`Types::files`].
     Kernel { file: u32, id: TypeId },
+    /// In the kernel, by the entry's name; looked up when something looks inside.
+    Promised,
     /// In a graph of [`debug::Graphs`].
     Debug { graph: u32, id: u32 },
 }
@@ -107,6 +111,7 @@ impl<'m> Types<'m> {
             script: script::ScriptTypes::new(defs),
             structs: RefCell::default(),
             by_origin: RefCell::default(),
+            promised: RefCell::default(),
             enums: RefCell::default(),
             files: RefCell::default(),
             debug: RefCell::default(),
@@ -244,12 +249,15 @@ impl<'m> Types<'m> {
         if let Some(known) = self.by_origin.borrow().get(&origin) {
             return *known;
         }
-        let entry = Rc::new(Entry { name: name(), origin, def: OnceCell::new() });
-        let mut structs = self.structs.borrow_mut();
-        let number = StructRef(structs.len() as u32);
-        structs.push(entry);
+        let number = self.add(name(), origin);
         self.by_origin.borrow_mut().insert(origin, number);
         number
+    }
+
+    fn add(&self, name: String, origin: Origin) -> StructRef {
+        let mut structs = self.structs.borrow_mut();
+        structs.push(Rc::new(Entry { name, origin, def: OnceCell::new() }));
+        StructRef(structs.len() as u32 - 1)
     }
 
     /// Members of a struct. One that contains itself by value (a mistake in the script, or a malformed file) is cut off where it does.
@@ -265,6 +273,7 @@ impl<'m> Types<'m> {
         let laid = Arc::new(match entry.origin {
             Origin::Script(number) => self.lay_out_script(number),
             Origin::Kernel { file, id } => self.kernel_members(&entry.name, file, id),
+            Origin::Promised => self.promised_members(&entry.name),
             Origin::Debug { graph, id } => self.debug_members(of, &entry.name, graph, id),
         });
         self.open.borrow_mut().pop();

@@ -77,6 +77,14 @@ impl Types<'_> {
         }
     }
 
+    /// A type that needs no BTF.
+    pub(super) fn near_name(&self, name: &str) -> Option<Type> {
+        match self.script.typedef(name) {
+            Some(target) => Some(self.c_type(target, 0)),
+            None => c_type_name(name).or_else(|| language_type(name)),
+        }
+    }
+
     /// Whether a bare name is a type, without an error if it is not.
     pub fn is_type_name(&self, name: &str) -> bool {
         self.script.typedef(name).is_some()

@@ -7,7 +7,8 @@ use fathom_syntax::ast::Script;
 use super::*;
 
 fn parse(c: &str) -> Script {
-    let parsed = fathom_syntax::parse(&format!("{c}\nbegin {{}}"), &Default::default());
+    let end = if c.ends_with(';') { "" } else { ";" };
+    let parsed = fathom_syntax::parse(&format!("{c}{end}\nbegin {{}}"), &Default::default());
     assert!(!parsed.has_errors(), "{:?}", parsed.diagnostics);
     parsed.script
 }
@@ -45,7 +46,7 @@ fn members_are_aligned_as_in_c() {
     check(
         "struct x { char a; int b; char c; long d; short e; char name[5]; int f[3]; struct x *next; void *p; }",
         expect![[r#"
-            struct x size 72 align 8
+            struct x size 64 align 8
                 0 a: int8
                 4 b: int32
                 8 c: int8
@@ -266,6 +267,11 @@ fn kernel_types_of_this_host() {
     assert!(types.suggest_member(task, "stat").contains(&"__state".to_string()));
     let Ok(Type::Struct(own)) = named("own") else { panic!() };
     assert_eq!(types.member(own, "pid"), Some((16, None, Type::I32)));
+    let Type::Pointer { to, .. } = types.c_text("const struct list_head *", Space::Kernel) else { panic!() };
+    assert_eq!(*to, named("list_head").unwrap(), "a struct that was named before BTF was asked is the same");
+    let Type::Pointer { to, .. } = types.c_text("struct sockaddr_in *", Space::User) else { panic!() };
+    let Type::Struct(address) = *to else { panic!() };
+    assert_eq!(types.member(address, "sin_port"), Some((2, None, Type::U16)));
     let (ty, _) = types.enumerator("TCP_ESTABLISHED").unwrap();
     assert!(matches!(ty, Type::Enum(_)));
     assert!(types.layout(&Type::Struct(task)).size() > 1000);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use fathom_bpf::object::{BtfTarget, Place, ProgramKind};
 use fathom_machine::btf::{BpfIterator, Btf};
 
+use fathom_machine::Error;
+
 use super::trampoline::machine_problem;
 use crate::probes::context::ContextKind;
 use crate::probes::expand::{Expander, Failure, Found, Request};
@@ -18,8 +20,13 @@ pub(in crate::probes) fn expand(expander: &mut Expander<'_>, request: &Request<'
         [name, pin] if !pin.text.is_empty() => (name, Some(pin.text.clone())),
         _ => return Err(request.misshapen()),
     };
-    let (module, btf) = find(expander, &name.text)
-        .map_err(|error| Failure::missing(machine_problem(request, name, "no-iterator", &error)))?;
+    let (module, btf) = find(expander, &name.text).map_err(|error| {
+        if !matches!(error, Error::NoBtf { .. }) {
+            return Failure::missing(machine_problem(request, name, "no-iterator", &error));
+        }
+        let problem = request.missing("no-btf", request.span, "`iter` needs this kernel's BTF");
+        Failure::missing(problem.label("which iterators there are is not known").note(error.to_string()))
+    })?;
     let iterator =
         btf.iterator(&name.text).map_err(|error| Failure::missing(machine_problem(request, name, "no-iterator", &error)))?;
     let mut context = request.context(ContextKind::Iter);
@@ -29,7 +36,7 @@ pub(in crate::probes) fn expand(expander: &mut Expander<'_>, request: &Request<'
 }
 
 /// The kernel's BTF, or that of the module that has the iterator.
-fn find(expander: &Expander<'_>, name: &str) -> Result<(Option<String>, Arc<Btf>), fathom_machine::Error> {
+fn find(expander: &Expander<'_>, name: &str) -> Result<(Option<String>, Arc<Btf>), Error> {
     let kernel = expander.machine.btf()?;
     let Err(error) = kernel.iterator(name) else { return Ok((None, kernel.clone())) };
     for module in expander.machine.btf_modules()? {

@@ -118,6 +118,7 @@ fn dynamic(types: &Types<'_>, element: &str, max_bytes: u32) -> Type {
 
 fn scalar(types: &Types<'_>, field: &TracepointField, is_syscall: bool) -> (Type, ArgSource) {
     let declared = types.c_text(&field.c_type, Space::Unknown);
+    // Unknown names of plain numbers are told by the format alone.
     let declared_size = types.size_of(&declared);
     // All arguments of system calls take 8 bytes in the record; what the caller left in the upper half of an `int` means nothing.
     let narrows = is_syscall && declared.is_int() && declared_size < field.size;
