@@ -1,1 +1,24 @@
-//! Placeholder head; replaced by the crate's first module.
+//! [`fathom_bpf::Object`] → kernel → events: loads, attaches, reads what programs send, does what the script asks of user
+//! space, and leaves nothing behind. The only crate that talks to the kernel. Start reading at [`session`].
+
+mod actions;
+pub mod attach;
+mod child;
+mod error;
+pub mod features;
+pub mod load;
+mod maps;
+mod output;
+mod permission;
+mod ring;
+pub mod session;
+mod symbols;
+mod sys;
+
+pub use attach::AttachFailure;
+pub use child::Child;
+pub use error::{Error, Result};
+pub use features::{Feature, FeatureSet};
+pub use load::LoadError;
+pub use output::{Buffering, Output};
+pub use session::{HelperErrorLevel, Options, Outcome, Session, Stop, Target};

@@ -1,0 +1,416 @@
+//! An object running: from loading to the maps at the end.
+//!
+//! ```text
+//! load ─ begin ─ attach ─ release the child ─ events … ─ detach ─ the rest of the events ─ end ─ maps
+//! ```
+
+mod events;
+mod helper_errors;
+mod watch;
+
+use crate::actions::{Actions, Asked};
+use crate::attach::{AttachFailure, Attached, Attacher, Attachment};
+use crate::child::Child;
+use crate::error::{Error, Result};
+use crate::load::{Loaded, load};
+use crate::maps::Table;
+use crate::output::Output;
+use crate::symbols::Symbols;
+use crate::sys::bpf;
+use crate::sys::poll::Wake;
+use events::Events;
+use fathom_bpf::map::MapRole;
+use fathom_bpf::object::{MissingProbes, Place};
+use fathom_bpf::{MapId, Object};
+use fathom_machine::Machine;
+use fathom_output::Message;
+use helper_errors::HelperErrors;
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use watch::{News, Watch};
+
+/// How a session is to run.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Whom the script is about, beside the filters in its programs.
+    pub target: Target,
+    /// SIGINT and SIGTERM end the session, a second one the process. Off for sessions inside of other programs.
+    pub handle_signals: bool,
+    /// `system()` runs commands.
+    pub allow_unsafe: bool,
+    /// Which failures of helpers are told.
+    pub helper_errors: HelperErrorLevel,
+    /// Attach, say so, and leave.
+    pub dry_run: bool,
+}
+
+/// A process that the session is about and that ends it.
+#[derive(Debug, Default)]
+pub enum Target {
+    /// Everything.
+    #[default]
+    None,
+    /// `-p`
+    Process(u32),
+    /// `-c`
+    Child(Child),
+}
+
+impl Target {
+    fn pid(&self) -> Option<u32> {
+        match self {
+            Target::None => None,
+            Target::Process(pid) => Some(*pid),
+            Target::Child(child) => Some(child.pid()),
+        }
+    }
+}
+
+/// `-k`, `--no-warnings`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HelperErrorLevel {
+    /// None.
+    Silent,
+    /// Those that lose results, such as a full map.
+    #[default]
+    Losses,
+    /// All.
+    All,
+}
+
+/// How a session ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Of `exit(code)`, else 0.
+    pub exit_code: i32,
+    /// Events that did not fit into the buffer.
+    pub lost_events: u64,
+    /// Events whose bytes made no sense.
+    pub malformed_events: u64,
+    /// Places that could not be attached although `missing_probes` let it pass.
+    pub failures: Vec<AttachFailure>,
+    /// Paths at which iterators were left behind.
+    pub pins: Vec<String>,
+}
+
+/// Ends a session from another thread.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    wake: Arc<Wake>,
+}
+
+impl Stop {
+    /// The session detaches, runs `end`, prints its maps and returns.
+    pub fn stop(&self) {
+        self.wake.set();
+    }
+}
+
+/// A loaded object. Dropping it, in whatever way the process ends, takes everything out of the kernel.
+#[derive(Debug)]
+pub struct Session<'m> {
+    object: Object,
+    loaded: Loaded,
+    machine: &'m Machine,
+    options: Options,
+    stop: Stop,
+}
+
+impl<'m> Session<'m> {
+    /// Creates the maps and loads the programs.
+    pub fn load(object: Object, machine: &'m Machine, options: Options) -> Result<Session<'m>> {
+        let loaded = load(&object)?;
+        let wake = Arc::new(Wake::new().map_err(Error::Events)?);
+        Ok(Session {
+            object,
+            loaded,
+            machine,
+            options,
+            stop: Stop { wake },
+        })
+    }
+
+    /// A handle that ends the session.
+    pub fn stop_handle(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Runs to the end.
+    pub fn run(mut self, output: &mut Output<'_>) -> Result<Outcome> {
+        let possible_cpus = bpf::possible_cpus().map_err(Error::Events)?;
+        let object = &self.object;
+        let tables: Vec<Table<'_>> = object
+            .maps
+            .iter()
+            .zip(&self.loaded.maps)
+            .map(|(map, fd)| Table::new(fd.as_fd(), map, possible_cpus))
+            .collect();
+        let symbols = Symbols::new(object, self.machine, &tables);
+        let mut run = Run {
+            object,
+            loaded: &self.loaded,
+            machine: self.machine,
+            tables: &tables,
+            symbols: &symbols,
+            actions: Actions::new(object, &tables, &symbols, self.options.allow_unsafe)?,
+            events: Events::new(object, &self.loaded, self.machine)?,
+            helper_errors: HelperErrors::new(object, self.options.helper_errors),
+            lost: 0,
+            attached: Attached::default(),
+            exit_code: None,
+            output,
+        };
+        run.all(&mut self.options, &self.stop)
+    }
+}
+
+/// The parts of a running session.
+struct Run<'a, 'o> {
+    object: &'a Object,
+    loaded: &'a Loaded,
+    machine: &'a Machine,
+    tables: &'a [Table<'a>],
+    symbols: &'a Symbols<'a>,
+    actions: Actions<'a>,
+    events: Events,
+    helper_errors: HelperErrors,
+    /// Lost events that were told.
+    lost: u64,
+    attached: Attached,
+    /// Set by `exit()`.
+    exit_code: Option<i32>,
+    output: &'a mut Output<'o>,
+}
+
+impl Run<'_, '_> {
+    fn all(&mut self, options: &mut Options, stop: &Stop) -> Result<Outcome> {
+        let pid = options.target.pid();
+        // Before anything is attached: what comes too early waits in the pipe.
+        let mut watch = Watch::new(self.object, options, &stop.wake, &self.events)?;
+        self.run_by_hand(|place| *place == Place::Begin)?;
+        let is_over = self.exit_code.is_some();
+        if !is_over {
+            self.attach(pid)?;
+        }
+        self.output
+            .tell(&Message::AttachedProbes(self.probe_count()))?;
+        self.output.flush()?;
+        if !is_over && !options.dry_run && self.attached.pins.is_empty() {
+            if let Target::Child(child) = &mut options.target {
+                child.release()?;
+            }
+            self.watch_events(&mut watch)?;
+        }
+        self.finish(options)
+    }
+
+    fn attach(&mut self, pid: Option<u32>) -> Result<()> {
+        let attacher = Attacher::new(self.object, self.loaded, self.machine, pid);
+        self.attached = attacher.attach_all();
+        let failures = &self.attached.failures;
+        if failures.is_empty() {
+            return Ok(());
+        }
+        match self.object.settings.missing_probes {
+            MissingProbes::Ignore => Ok(()),
+            MissingProbes::Warn => {
+                for failure in failures {
+                    self.output.warn(&failure.to_string())?;
+                }
+                Ok(())
+            }
+            MissingProbes::Error if self.attached.may_go_on => {
+                for failure in failures {
+                    self.output.warn(&failure.to_string())?;
+                }
+                Ok(())
+            }
+            MissingProbes::Error => Err(Error::Attach(std::mem::take(&mut self.attached.failures))),
+        }
+    }
+
+    fn probe_count(&self) -> usize {
+        let points = self.object.attach_points.iter();
+        let by_hand = points.filter(|point| {
+            matches!(
+                point.place,
+                Place::Begin | Place::End | Place::Signal { .. }
+            )
+        });
+        self.attached.count + by_hand.count()
+    }
+
+    /// Runs the programs of some places, showing what each printed before the next starts.
+    fn run_by_hand(&mut self, is_wanted: impl Fn(&Place) -> bool) -> Result<()> {
+        let object = self.object;
+        for point in &object.attach_points {
+            if !is_wanted(&point.place) {
+                continue;
+            }
+            let failed = |source| Error::Run {
+                name: point.name.clone(),
+                source,
+            };
+            let Some(program) = self.loaded.programs.get(point.program.0 as usize) else {
+                return Err(Error::Object(format!("no program for {}", point.name)));
+            };
+            bpf::program_run(program.as_fd()).map_err(failed)?;
+            if self.drain()?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The event loop: returns when the session is to end.
+    fn watch_events(&mut self, watch: &mut Watch) -> Result<()> {
+        watch.read_iterators(self.attached.take_iterators())?;
+        loop {
+            for news in watch.wait()? {
+                match news {
+                    News::Events => {
+                        if self.drain()?.is_break() {
+                            return Ok(());
+                        }
+                    }
+                    News::Signal(number) => {
+                        self.run_by_hand(|place| *place == Place::Signal { number })?
+                    }
+                    News::LookAtTarget(pid) => self.symbols.look_at(pid),
+                    News::End => return Ok(()),
+                }
+                if self.output.is_closed() || self.exit_code.is_some() {
+                    return Ok(());
+                }
+            }
+            self.tell_losses(Urgency::WhenDue)?;
+        }
+    }
+
+    /// Shows the events that are there. Breaks when the session is to end at one of them.
+    fn drain(&mut self) -> Result<ControlFlow<()>> {
+        let Run {
+            events,
+            actions,
+            output,
+            attached,
+            exit_code,
+            object,
+            ..
+        } = self;
+        let mut failure = None;
+        let drained = events.drain(|event| match actions.handle(event, output) {
+            Ok(Asked::Nothing) if output.is_closed() => ControlFlow::Break(()),
+            Ok(Asked::Nothing) => ControlFlow::Continue(()),
+            Ok(Asked::Exit(code)) => {
+                *exit_code = Some(code);
+                ControlFlow::Break(())
+            }
+            Ok(Asked::Unwatch(address)) => {
+                attached.unwatch(object, address);
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        });
+        output.end_of_batch()?;
+        match failure {
+            Some(error) => Err(error),
+            None if drained.is_stopped => Ok(ControlFlow::Break(())),
+            None => Ok(ControlFlow::Continue(())),
+        }
+    }
+
+    fn finish(&mut self, options: &mut Options) -> Result<Outcome> {
+        self.attached.detach();
+        options.target = Target::None;
+        let exit_code = match self.exit_code.take() {
+            // What came after `exit()` is not shown.
+            Some(code) => {
+                self.events.discard();
+                code
+            }
+            None => {
+                while self.drain()?.is_continue() && self.events.has_more() {}
+                self.exit_code.take().unwrap_or(0)
+            }
+        };
+        self.run_by_hand(|place| *place == Place::End)?;
+        let exit_code = self.exit_code.unwrap_or(exit_code);
+        self.tell_losses(Urgency::Now)?;
+        self.print_maps()?;
+        self.output.flush()?;
+        Ok(Outcome {
+            exit_code,
+            lost_events: self.lost,
+            malformed_events: self.actions.malformed,
+            failures: std::mem::take(&mut self.attached.failures),
+            pins: std::mem::take(&mut self.attached.pins),
+        })
+    }
+
+    fn print_maps(&mut self) -> Result<()> {
+        self.output.tell(&Message::End)?;
+        if !self.object.settings.print_maps_on_exit {
+            return Ok(());
+        }
+        let maps = self.object.maps.iter().enumerate();
+        let mut by_name: Vec<(&str, MapId)> = maps
+            .filter_map(|(index, map)| match &map.role {
+                MapRole::Script(script) => Some((script.name.as_str(), MapId(index as u32))),
+                _ => None,
+            })
+            .collect();
+        by_name.sort();
+        for (_, id) in by_name {
+            self.actions.print_map_at_end(id, self.output)?;
+        }
+        Ok(())
+    }
+
+    /// Lost events and failed helpers: counted by programs, told from time to time and at the end.
+    fn tell_losses(&mut self, urgency: Urgency) -> Result<()> {
+        if urgency == Urgency::WhenDue && !self.helper_errors.is_due() {
+            return Ok(());
+        }
+        let lost = self.events.lost(self.tables)?;
+        if lost > self.lost {
+            self.output.tell(&Message::LostEvents(lost - self.lost))?;
+            self.lost = lost;
+        }
+        self.helper_errors
+            .tell(self.object, self.tables, self.output)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Urgency {
+    WhenDue,
+    Now,
+}
+
+impl Attached {
+    /// Takes the iterators out, to be read.
+    fn take_iterators(&mut self) -> Vec<std::os::fd::OwnedFd> {
+        let is_iterator =
+            |(_, attachment): &mut (usize, Attachment)| matches!(attachment, Attachment::Iter(_));
+        let iterators = self.attachments.extract_if(.., is_iterator);
+        iterators
+            .filter_map(|(_, attachment)| match attachment {
+                Attachment::Iter(reader) => Some(reader),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Detaches the watchpoints of an address.
+    fn unwatch(&mut self, object: &Object, wanted: u64) {
+        self.attachments.retain(|(index, _)| {
+            let place = object.attach_points.get(*index).map(|point| &point.place);
+            !matches!(place, Some(Place::Watchpoint { address, .. }) if *address == wanted)
+        });
+    }
+}
