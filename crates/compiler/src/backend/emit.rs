@@ -1,6 +1,8 @@
 //! Writes the instructions of one function: steps and moves with their registers, blocks in order, jumps patched.
 
-use fathom_bpf::insn::{AluOp, AtomicOp, ByteOrder, Insn, JumpOp, Operand, PseudoImm, Reg, Size, Width};
+use fathom_bpf::insn::{
+    AluOp, AtomicOp, ByteOrder, Insn, JumpOp, Operand, PseudoImm, Reg, Size, Width,
+};
 use fathom_bpf::object::{Line, Relocation, RelocationKind, SourceSpan};
 use regalloc2::{Allocation, Block, Edit, InstOrEdit, Output};
 
@@ -17,7 +19,12 @@ pub(super) struct Emitted {
 }
 
 /// Emits a function whose values have been given registers.
-pub(super) fn emit(code: &Vcode, output: &Output, frame: &Frame, options: &Options) -> Result<Emitted, BackendError> {
+pub(super) fn emit(
+    code: &Vcode,
+    output: &Output,
+    frame: &Frame,
+    options: &Options,
+) -> Result<Emitted, BackendError> {
     let mut emitter = Emitter {
         code,
         output,
@@ -55,17 +62,20 @@ struct Emitter<'a> {
 
 /// Whether the allocator put moves into the block.
 fn has_moves(code: &Vcode, output: &Output, block: Block) -> bool {
-    output.block_insts_and_edits(code, block).any(|item| match item {
-        InstOrEdit::Edit(Edit::Move { from, to }) => from != to,
-        InstOrEdit::Inst(_) => false,
-    })
+    output
+        .block_insts_and_edits(code, block)
+        .any(|item| match item {
+            InstOrEdit::Edit(Edit::Move { from, to }) => from != to,
+            InstOrEdit::Inst(_) => false,
+        })
 }
 
 /// Jumps to a block that only jumps on go on at once.
 fn forwards(code: &Vcode, output: &Output) -> Vec<Block> {
     let next = |block: Block| {
         let data = &code.blocks[block.index()];
-        let is_empty = data.range.1 - data.range.0 == 1 && code.steps[data.range.0 as usize] == Step::Jump;
+        let is_empty =
+            data.range.1 - data.range.0 == 1 && code.steps[data.range.0 as usize] == Step::Jump;
         (is_empty && !has_moves(code, output, block)).then(|| data.successors[0])
     };
     let follow = |start: Block| {
@@ -79,7 +89,9 @@ fn forwards(code: &Vcode, output: &Output) -> Vec<Block> {
         }
         at
     };
-    (0..code.blocks.len()).map(|index| follow(Block::new(index))).collect()
+    (0..code.blocks.len())
+        .map(|index| follow(Block::new(index)))
+        .collect()
 }
 
 /// Layout.
@@ -142,19 +154,26 @@ impl Emitter<'_> {
     }
 
     fn end(&mut self, block: Block, step: usize, next: Option<Block>) {
-        let targets: Vec<Block> =
-            self.code.blocks[block.index()].successors.iter().map(|target| self.forwards[target.index()]).collect();
+        let targets: Vec<Block> = self.code.blocks[block.index()]
+            .successors
+            .iter()
+            .map(|target| self.forwards[target.index()])
+            .collect();
         match (self.code.steps[step], &targets[..]) {
             (Step::Jump, [target]) => self.jump(step, *target, next),
-            (Step::Branch { .. }, [then, otherwise]) if then == otherwise => self.jump(step, *then, next),
+            (Step::Branch { .. }, [then, otherwise]) if then == otherwise => {
+                self.jump(step, *then, next)
+            }
             (Step::Branch { width, op, imm }, [then, otherwise]) => {
                 self.line(step);
-                if Some(*then) == next {
-                    let Some(op) = op.negated() else { unreachable!("emit: {op:?} has no opposite") };
-                    self.branch(step, (width, op, imm), *otherwise);
-                } else {
-                    self.branch(step, (width, op, imm), *then);
-                    self.jump(step, *otherwise, next);
+                match op.negated() {
+                    Some(op) if Some(*then) == next => {
+                        self.branch(step, (width, op, imm), *otherwise)
+                    }
+                    _ => {
+                        self.branch(step, (width, op, imm), *then);
+                        self.jump(step, *otherwise, next);
+                    }
                 }
             }
             (Step::Return { imm }, []) => {
@@ -186,7 +205,12 @@ impl Emitter<'_> {
         }
     }
 
-    fn branch(&mut self, step: usize, (width, op, imm): (Width, JumpOp, Option<i32>), target: Block) {
+    fn branch(
+        &mut self,
+        step: usize,
+        (width, op, imm): (Width, JumpOp, Option<i32>),
+        target: Block,
+    ) {
         let places = self.places(step);
         let lhs = reg(places[0]);
         self.jumps.push((self.result.insns.len(), target));
@@ -200,7 +224,9 @@ impl Emitter<'_> {
             };
             let distance = i64::from(start) - (at as i64 + 1);
             let Ok(offset) = i16::try_from(distance) else {
-                return Err(BackendError::ProgramTooLarge { insns: self.result.insns.len() });
+                return Err(BackendError::ProgramTooLarge {
+                    insns: self.result.insns.len(),
+                });
             };
             self.result.insns[at].offset = offset;
         }
@@ -219,7 +245,10 @@ impl<'a> Emitter<'a> {
         let span = self.code.spans[step];
         if self.span != Some(span) {
             self.span = Some(span);
-            self.result.lines.push(Line { insn: self.result.insns.len() as u32, span });
+            self.result.lines.push(Line {
+                insn: self.result.insns.len() as u32,
+                span,
+            });
         }
     }
 
@@ -241,19 +270,33 @@ impl<'a> Emitter<'a> {
             Step::Pseudo(kind) => self.pseudo(last(places), kind),
             Step::Alu { width, op, imm } => {
                 let insn = Insn::alu(width, op, last(places), second(imm, places));
-                self.push(if op == AluOp::Mov { Insn::mov(last(places), reg(places[0])) } else { insn });
+                self.push(if op == AluOp::Mov {
+                    Insn::mov(last(places), reg(places[0]))
+                } else {
+                    insn
+                });
             }
             Step::Negate => self.push(Insn::neg(Width::W64, last(places))),
             Step::ZeroExtend32 => self.push(Insn::mov32(last(places), reg(places[0]))),
             Step::SignExtend { from } => self.sign_extend(last(places), reg(places[0]), from),
             Step::SwapBytes { size } => {
-                let order = if cfg!(target_endian = "little") { ByteOrder::Big } else { ByteOrder::Little };
+                let order = if cfg!(target_endian = "little") {
+                    ByteOrder::Big
+                } else {
+                    ByteOrder::Little
+                };
                 self.push(Insn::byte_swap(order, last(places), size.bytes() * 8));
             }
             Step::SetIf { width, op, imm } => {
                 let dst = last(places);
                 self.push(Insn::mov(dst, 1));
-                self.push(Insn::jump(width, op, reg(places[0]), second(imm, places), 1));
+                self.push(Insn::jump(
+                    width,
+                    op,
+                    reg(places[0]),
+                    second(imm, places),
+                    1,
+                ));
                 self.push(Insn::mov(dst, 0));
             }
             Step::Load { size, signed, at } => self.load(size, signed, at, places),
@@ -276,7 +319,9 @@ impl<'a> Emitter<'a> {
         } else if let Ok(imm) = u32::try_from(value) {
             self.push(Insn::mov32(dst, imm as i32));
         } else {
-            self.result.insns.extend(Insn::load_imm64(dst, value as u64));
+            self.result
+                .insns
+                .extend(Insn::load_imm64(dst, value as u64));
         }
     }
 
@@ -284,9 +329,14 @@ impl<'a> Emitter<'a> {
         let what = match kind {
             RelocationKind::Map(_) => PseudoImm::MapFd(0),
             RelocationKind::MapValue { offset, .. } => PseudoImm::MapValue { fd: 0, offset },
-            RelocationKind::FunctionAddress(_) | RelocationKind::FunctionCall(_) => PseudoImm::Function(0),
+            RelocationKind::FunctionAddress(_) | RelocationKind::FunctionCall(_) => {
+                PseudoImm::Function(0)
+            }
         };
-        self.result.relocations.push(Relocation { insn: self.result.insns.len() as u32, kind });
+        self.result.relocations.push(Relocation {
+            insn: self.result.insns.len() as u32,
+            kind,
+        });
         self.result.insns.extend(Insn::load_pseudo(dst, what));
     }
 
@@ -334,8 +384,18 @@ impl<'a> Emitter<'a> {
         let insn = match (from.as_stack(), to.as_stack()) {
             _ if from == to => return,
             (None, None) => Insn::mov(reg(to), reg(from)),
-            (Some(slot), None) => Insn::load(Size::B64, reg(to), Reg::R10, self.spill_offset(slot.index())),
-            (None, Some(slot)) => Insn::store(Size::B64, Reg::R10, self.spill_offset(slot.index()), reg(from)),
+            (Some(slot), None) => Insn::load(
+                Size::B64,
+                reg(to),
+                Reg::R10,
+                self.spill_offset(slot.index()),
+            ),
+            (None, Some(slot)) => Insn::store(
+                Size::B64,
+                Reg::R10,
+                self.spill_offset(slot.index()),
+                reg(from),
+            ),
             (Some(_), Some(_)) => unreachable!("emit: move from {from} to {to}"),
         };
         self.push(insn);
@@ -356,7 +416,10 @@ fn reg(place: Allocation) -> Reg {
 
 /// The register written (or, in a store, the value).
 fn last(places: &[Allocation]) -> Reg {
-    places.last().map_or_else(|| unreachable!("emit: a step without operands"), |place| reg(*place))
+    places.last().map_or_else(
+        || unreachable!("emit: a step without operands"),
+        |place| reg(*place),
+    )
 }
 
 fn second(imm: Option<i32>, places: &[Allocation]) -> Operand {

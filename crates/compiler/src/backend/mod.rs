@@ -1,10 +1,16 @@
 //! From IR to BPF instructions: [`compile`] shows the order.
 
 mod emit;
+mod optimize;
 mod regalloc;
 mod select;
 mod slots;
+mod stack;
+#[cfg(test)]
+mod tests;
 mod vcode;
+
+pub use optimize::optimize;
 
 use fathom_bpf::insn::{Insn, PseudoImm};
 use fathom_bpf::object::{Function, Line, Relocation, RelocationKind, SourceSpan};
@@ -26,7 +32,10 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { optimize: true, sign_extension: false }
+        Options {
+            optimize: true,
+            sign_extension: false,
+        }
     }
 }
 
@@ -55,7 +64,9 @@ pub enum BackendError {
         biggest: Vec<StackUser>,
     },
     /// A jump does not reach its target.
-    #[error("the program is too large: a jump within {insns} instructions does not reach its target")]
+    #[error(
+        "the program is too large: a jump within {insns} instructions does not reach its target"
+    )]
     ProgramTooLarge {
         /// Instructions of the function.
         insns: usize,
@@ -76,16 +87,34 @@ pub struct StackUser {
     pub span: SourceSpan,
 }
 
-/// Compiles one program.
+/// Compiles one program. [`ir::verify`] must find nothing wrong with it.
 pub fn compile(program: &ir::Program, options: &Options) -> Result<Compiled, BackendError> {
+    debug_assert_eq!(
+        ir::verify(program),
+        Vec::<String>::new(),
+        "backend: {program}"
+    );
+    if options.optimize {
+        let mut program = program.clone();
+        optimize(&mut program);
+        return generate(&program, options);
+    }
+    generate(program, options)
+}
+
+/// Compiles one program as it is.
+fn generate(program: &ir::Program, options: &Options) -> Result<Compiled, BackendError> {
     let mut compiled = Compiled::default();
+    let mut frames = Vec::new();
     for function in &program.functions {
         let code = select::select(function, options);
         let allocation = regalloc::allocate(&code)?;
         let frame = slots::place(function);
+        frames.push(stack::frame_size(&frame, &allocation));
         let emitted = emit::emit(&code, &allocation, &frame, options)?;
         compiled.append(function, emitted);
     }
+    stack::check(program, &frames)?;
     compiled.link();
     Ok(compiled)
 }
@@ -99,9 +128,17 @@ impl Compiled {
             first_insn: start,
             signature: function.signature,
         });
-        let moved = |relocation: Relocation| Relocation { insn: relocation.insn + start, ..relocation };
-        self.relocations.extend(emitted.relocations.into_iter().map(moved));
-        self.lines.extend(emitted.lines.into_iter().map(|line| Line { insn: line.insn + start, ..line }));
+        let moved = |relocation: Relocation| Relocation {
+            insn: relocation.insn + start,
+            ..relocation
+        };
+        self.relocations
+            .extend(emitted.relocations.into_iter().map(moved));
+        self.lines
+            .extend(emitted.lines.into_iter().map(|line| Line {
+                insn: line.insn + start,
+                ..line
+            }));
         self.insns.extend(emitted.insns);
     }
 
@@ -111,7 +148,9 @@ impl Compiled {
             if let RelocationKind::FunctionAddress(id) = relocation.kind {
                 let at = relocation.insn as usize;
                 let distance = self.functions[id as usize].first_insn as i32 - (at as i32 + 1);
-                let Some(dst) = fathom_bpf::insn::Reg::new(self.insns[at].dst) else { continue };
+                let Some(dst) = fathom_bpf::insn::Reg::new(self.insns[at].dst) else {
+                    continue;
+                };
                 let insns = Insn::load_pseudo(dst, PseudoImm::Function(distance));
                 self.insns[at..at + 2].copy_from_slice(&insns);
             }

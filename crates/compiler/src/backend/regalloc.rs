@@ -11,8 +11,8 @@
 //! restores one around the moves.
 
 use regalloc2::{
-    Algorithm, Block, Function, Inst, InstRange, MachineEnv, Operand, Output, PRegSet, RegAllocError, RegClass,
-    RegallocOptions, VReg,
+    Algorithm, Block, Function, Inst, InstRange, MachineEnv, Operand, Output, PRegSet,
+    RegAllocError, RegClass, RegallocOptions, VReg,
 };
 
 use super::BackendError;

@@ -6,12 +6,17 @@
 
 use fathom_bpf::insn::{AluOp, AtomicOp, JumpOp, Size, Width};
 use fathom_bpf::object::{RelocationKind, SourceSpan};
-use regalloc2::{Block, Operand as Place, OperandConstraint, OperandKind, OperandPos, PReg, RegClass, VReg};
+use regalloc2::{
+    Block, Operand as Place, OperandConstraint, OperandKind, OperandPos, PReg, RegClass, VReg,
+};
 
 use super::Options;
 use super::vcode::{At, Step, VBlock, Vcode};
 use crate::ir::cfg::Cfg;
-use crate::ir::{self, BinaryOp, BlockId, Compare, Function, Inst, Memory, Op, Operand, Target, Terminator, Value};
+use crate::ir::{
+    self, BinaryOp, BlockId, Compare, Function, Inst, Memory, Op, Operand, Target, Terminator,
+    Value,
+};
 
 /// The register of that number for the allocator.
 pub(super) const fn register(number: usize) -> PReg {
@@ -29,7 +34,11 @@ pub(super) fn select(function: &Function, options: &Options) -> Vcode {
         options,
         definitions: definitions(function),
         uses: count_uses(function),
-        code: Vcode { vreg_count: function.value_count as usize, ..Vcode::default() },
+        fused: vec![false; function.value_count as usize],
+        code: Vcode {
+            vreg_count: function.value_count as usize,
+            ..Vcode::default()
+        },
         block_of: vec![None; function.blocks.len()],
         pending: Vec::new(),
         recent: Vec::new(),
@@ -73,6 +82,8 @@ struct Selector<'a> {
     options: &'a Options,
     definitions: Vec<Option<&'a Op>>,
     uses: Vec<u32>,
+    /// Values whose only use does their work.
+    fused: Vec<bool>,
     code: Vcode,
     block_of: Vec<Option<Block>>,
     /// Edges whose target block may not have been translated yet: block, index of the successor, target.
@@ -91,9 +102,28 @@ impl Selector<'_> {
         if id.0 == 0 {
             self.params(&block.params);
         } else {
-            self.code.blocks[start].params = block.params.iter().map(|param| vreg(*param)).collect();
+            self.code.blocks[start].params =
+                block.params.iter().map(|param| vreg(*param)).collect();
+        }
+        if let Terminator::Branch {
+            op,
+            is_32,
+            lhs,
+            rhs,
+            ..
+        } = block.end
+            && self.masked(op, is_32, lhs, rhs).is_some()
+            && block.insts.iter().any(|inst| inst.result == Some(lhs))
+        {
+            self.fused[lhs.0 as usize] = true;
         }
         for inst in &block.insts {
+            if inst
+                .result
+                .is_some_and(|result| self.fused[result.0 as usize])
+            {
+                continue;
+            }
             self.span = inst.span;
             self.inst(inst);
         }
@@ -105,7 +135,10 @@ impl Selector<'_> {
     fn begin_block(&mut self) -> usize {
         self.recent.clear();
         let first = self.code.steps.len() as u32;
-        self.code.blocks.push(VBlock { range: (first, first), ..VBlock::default() });
+        self.code.blocks.push(VBlock {
+            range: (first, first),
+            ..VBlock::default()
+        });
         self.code.blocks.len() - 1
     }
 
@@ -115,7 +148,8 @@ impl Selector<'_> {
             .enumerate()
             .map(|(index, param)| Place::reg_fixed_def(vreg(*param), register(index + 1)))
             .collect();
-        self.code.push(Step::Params, self.function.blocks[0].end_span, &defs);
+        self.code
+            .push(Step::Params, self.function.blocks[0].end_span, &defs);
     }
 
     fn end(&mut self, cfg: &Cfg, block: usize, end: &Terminator) {
@@ -126,30 +160,86 @@ impl Selector<'_> {
                 self.close(block);
                 self.edge(block, target.block, args);
             }
-            Terminator::Branch { op, is_32, lhs, rhs, then, otherwise } => {
-                let (imm, places) = self.sides(*is_32, *lhs, *rhs);
-                let step = Step::Branch { width: reg_width(*is_32), op: jump_op(*op), imm };
-                self.code.push(step, self.span, &places);
+            Terminator::Branch {
+                op,
+                is_32,
+                lhs,
+                rhs,
+                then,
+                otherwise,
+            } => {
+                let is_fused = self.fused[lhs.0 as usize];
+                let mask = self.masked(*op, *is_32, *lhs, *rhs).filter(|_| is_fused);
+                let (lhs, rhs) = mask.unwrap_or((*lhs, *rhs));
+                let (imm, places) = self.sides(*is_32, lhs, rhs);
+                let jump = if mask.is_some() {
+                    JumpOp::Set
+                } else {
+                    jump_op(*op)
+                };
+                self.code.push(
+                    Step::Branch {
+                        width: reg_width(*is_32),
+                        op: jump,
+                        imm,
+                    },
+                    self.span,
+                    &places,
+                );
                 self.close(block);
-                for target in [then, otherwise] {
+                let is_inverse = mask.is_some() && *op == Compare::Eq;
+                for target in if is_inverse {
+                    [otherwise, then]
+                } else {
+                    [then, otherwise]
+                } {
                     self.branch_edge(cfg, block, target);
                 }
             }
-            Terminator::Return(Operand::Value(value)) => match self.constant(*value).and_then(fits_i32) {
-                Some(imm) => self.return_constant(block, imm),
-                None => {
-                    let value = self.reg(*value);
-                    self.code.push(Step::Return { imm: None }, self.span, &[Place::reg_fixed_use(value, register(0))]);
-                    self.close(block);
+            Terminator::Return(Operand::Value(value)) => {
+                match self.constant(*value).and_then(fits_i32) {
+                    Some(imm) => self.return_constant(block, imm),
+                    None => {
+                        let value = self.reg(*value);
+                        self.code.push(
+                            Step::Return { imm: None },
+                            self.span,
+                            &[Place::reg_fixed_use(value, register(0))],
+                        );
+                        self.close(block);
+                    }
                 }
-            },
+            }
             Terminator::Return(Operand::Imm(imm)) => self.return_constant(block, *imm),
             Terminator::Unreachable => self.return_constant(block, 0),
         }
     }
 
+    /// `(x & y) != 0` or `== 0` where nothing else needs the `and`: its operands.
+    fn masked(
+        &self,
+        op: Compare,
+        is_32: bool,
+        lhs: Value,
+        rhs: Operand,
+    ) -> Option<(Value, Operand)> {
+        let is_zero = rhs == Operand::Imm(0) && matches!(op, Compare::Eq | Compare::Ne);
+        match self.definitions[lhs.0 as usize]? {
+            Op::Binary {
+                op: BinaryOp::And,
+                is_32: narrow,
+                lhs: left,
+                rhs: right,
+            } if is_zero && *narrow == is_32 && self.uses[lhs.0 as usize] == 1 => {
+                Some((*left, *right))
+            }
+            _ => None,
+        }
+    }
+
     fn return_constant(&mut self, block: usize, imm: i32) {
-        self.code.push(Step::Return { imm: Some(imm) }, self.span, &[]);
+        self.code
+            .push(Step::Return { imm: Some(imm) }, self.span, &[]);
         self.close(block);
     }
 
@@ -208,7 +298,10 @@ impl Selector<'_> {
             Op::Const(constant) => Remade::Const(*constant),
             Op::SlotAddress { slot, offset } => Remade::Address(*slot, *offset),
             Op::Map(map) => Remade::Pseudo(RelocationKind::Map(*map)),
-            Op::MapValue { map, offset } => Remade::Pseudo(RelocationKind::MapValue { map: *map, offset: *offset }),
+            Op::MapValue { map, offset } => Remade::Pseudo(RelocationKind::MapValue {
+                map: *map,
+                offset: *offset,
+            }),
             Op::FunctionAddress(id) => Remade::Pseudo(RelocationKind::FunctionAddress(id.0)),
             _ => return None,
         })
@@ -250,7 +343,8 @@ impl Selector<'_> {
 
     fn make_or_reuse(&mut self, what: Remade) -> VReg {
         let now = self.code.steps.len();
-        self.recent.retain(|(_, _, made)| now - made <= REUSE_DISTANCE);
+        self.recent
+            .retain(|(_, _, made)| now - made <= REUSE_DISTANCE);
         if let Some((_, reg, _)) = self.recent.iter().find(|(known, _, _)| *known == what) {
             return *reg;
         }
@@ -286,10 +380,18 @@ impl Selector<'_> {
     fn at(&mut self, base: Value, offset: i32) -> (At, Option<VReg>) {
         let (base, offset) = match self.remade(base) {
             Some(Remade::Address(slot, start)) => {
-                return (At { slot: Some(slot), offset: start + offset }, None);
+                return (
+                    At {
+                        slot: Some(slot),
+                        offset: start + offset,
+                    },
+                    None,
+                );
             }
             Some(Remade::Pseudo(RelocationKind::MapValue { map, offset: start }))
-                if start.checked_add_signed(offset).is_some_and(|sum| sum <= i16::MAX as u32 - 8) =>
+                if start
+                    .checked_add_signed(offset)
+                    .is_some_and(|sum| sum <= i16::MAX as u32 - 8) =>
             {
                 let whole = Remade::Pseudo(RelocationKind::MapValue { map, offset: 0 });
                 (self.make_or_reuse(whole), start as i32 + offset)
@@ -300,18 +402,41 @@ impl Selector<'_> {
             return (At { slot: None, offset }, Some(base));
         }
         let sum = self.new_reg();
-        let step = Step::Alu { width: Width::W64, op: AluOp::Add, imm: Some(offset) };
-        self.code.push(step, self.span, &[Place::reg_use(base), Place::reg_reuse_def(sum, 0)]);
-        (At { slot: None, offset: 0 }, Some(sum))
+        let step = Step::Alu {
+            width: Width::W64,
+            op: AluOp::Add,
+            imm: Some(offset),
+        };
+        self.code.push(
+            step,
+            self.span,
+            &[Place::reg_use(base), Place::reg_reuse_def(sum, 0)],
+        );
+        (
+            At {
+                slot: None,
+                offset: 0,
+            },
+            Some(sum),
+        )
     }
 
     /// What zero alignment `base + offset` has at least. Other objects than slots are aligned to 8.
     fn alignment(&self, memory: Memory, base: Value, offset: i32) -> u32 {
         let (object, offset) = match self.definitions[base.0 as usize] {
-            Some(Op::SlotAddress { slot, offset: start }) => {
-                (super::slots::alignment(&self.function.slots[slot.0 as usize]), start + offset)
-            }
-            Some(Op::Binary { op: BinaryOp::Add, rhs: Operand::Imm(start), lhs, .. }) => {
+            Some(Op::SlotAddress {
+                slot,
+                offset: start,
+            }) => (
+                super::slots::alignment(&self.function.slots[slot.0 as usize]),
+                start + offset,
+            ),
+            Some(Op::Binary {
+                op: BinaryOp::Add,
+                rhs: Operand::Imm(start),
+                lhs,
+                ..
+            }) => {
                 return self.alignment(memory, *lhs, start.wrapping_add(offset));
             }
             Some(Op::Binary { .. }) if memory == Memory::Stack => (1, offset),
@@ -325,28 +450,80 @@ impl Selector<'_> {
 impl Selector<'_> {
     fn inst(&mut self, inst: &Inst) {
         match &inst.op {
-            Op::Const(_) | Op::SlotAddress { .. } | Op::Map(_) | Op::MapValue { .. } | Op::FunctionAddress(_) => {}
-            Op::Binary { op, is_32, lhs, rhs } => self.binary(inst, *op, *is_32, *lhs, *rhs),
+            Op::Const(_)
+            | Op::SlotAddress { .. }
+            | Op::Map(_)
+            | Op::MapValue { .. }
+            | Op::FunctionAddress(_) => {}
+            Op::Binary {
+                op,
+                is_32,
+                lhs,
+                rhs,
+            } => self.binary(inst, *op, *is_32, *lhs, *rhs),
             Op::Negate { value } => self.in_place(inst, Step::Negate, *value),
-            Op::Extend { value, from, signed } => self.extend(inst, *value, *from, *signed),
-            Op::SwapBytes { value, width } => self.in_place(inst, Step::SwapBytes { size: size(*width) }, *value),
-            Op::Compare { op, is_32, lhs, rhs } => {
+            Op::Extend {
+                value,
+                from,
+                signed,
+            } => self.extend(inst, *value, *from, *signed),
+            Op::SwapBytes { value, width } => {
+                self.in_place(inst, Step::SwapBytes { size: size(*width) }, *value)
+            }
+            Op::Compare {
+                op,
+                is_32,
+                lhs,
+                rhs,
+            } => {
                 let (imm, mut places) = self.sides(*is_32, *lhs, *rhs);
                 let def = self.result(inst);
-                places.push(Place::new(def, OperandConstraint::Reg, OperandKind::Def, OperandPos::Early));
-                let step = Step::SetIf { width: reg_width(*is_32), op: jump_op(*op), imm };
+                places.push(Place::new(
+                    def,
+                    OperandConstraint::Reg,
+                    OperandKind::Def,
+                    OperandPos::Early,
+                ));
+                let step = Step::SetIf {
+                    width: reg_width(*is_32),
+                    op: jump_op(*op),
+                    imm,
+                };
                 self.code.push(step, self.span, &places);
             }
-            Op::Load { width, signed, base, offset, .. } => self.load(inst, *width, *signed, *base, *offset),
-            Op::Store { width, base, offset, value, .. } => {
+            Op::Load {
+                width,
+                signed,
+                base,
+                offset,
+                ..
+            } => self.load(inst, *width, *signed, *base, *offset),
+            Op::Store {
+                width,
+                base,
+                offset,
+                value,
+                ..
+            } => {
                 let (at, base) = self.at(*base, *offset);
                 self.store(*width, at, base, *value);
             }
-            Op::Atomic { op, width, base, offset, value } => {
+            Op::Atomic {
+                op,
+                width,
+                base,
+                offset,
+                value,
+            } => {
                 let (at, base) = self.at(*base, *offset);
                 self.atomic(inst, *op, size(*width), at, base, *value);
             }
-            Op::Zero { memory, base, offset, len } => self.zero(*memory, *base, *offset, *len),
+            Op::Zero {
+                memory,
+                base,
+                offset,
+                len,
+            } => self.zero(*memory, *base, *offset, *len),
             Op::Copy { .. } => self.copy(&inst.op),
             Op::Call { helper, args } => {
                 let mut places: Vec<Place> = Vec::with_capacity(6);
@@ -372,7 +549,11 @@ impl Selector<'_> {
     fn in_place(&mut self, inst: &Inst, step: Step, value: Value) {
         let value = self.reg(value);
         let def = self.result(inst);
-        self.code.push(step, self.span, &[Place::reg_use(value), Place::reg_reuse_def(def, 0)]);
+        self.code.push(
+            step,
+            self.span,
+            &[Place::reg_use(value), Place::reg_reuse_def(def, 0)],
+        );
     }
 
     fn binary(&mut self, inst: &Inst, op: BinaryOp, is_32: bool, mut lhs: Value, mut rhs: Operand) {
@@ -387,7 +568,13 @@ impl Selector<'_> {
         let (imm, mut places) = self.sides(is_32, lhs, rhs);
         // A shift count beyond the width is refused by the kernel's verifier when it is an immediate.
         let is_shift = matches!(op, BinaryOp::Shl | BinaryOp::Shr | BinaryOp::Sar);
-        let imm = imm.map(|imm| if is_shift { imm & if is_32 { 31 } else { 63 } } else { imm });
+        let imm = imm.map(|imm| {
+            if is_shift {
+                imm & if is_32 { 31 } else { 63 }
+            } else {
+                imm
+            }
+        });
         let is_division = matches!(op, BinaryOp::Div | BinaryOp::Rem);
         let (imm, zero) = match imm {
             // So is division by the immediate zero.
@@ -397,12 +584,20 @@ impl Selector<'_> {
         places.extend(zero.map(Place::reg_use));
         let def = self.result(inst);
         places.push(Place::reg_reuse_def(def, 0));
-        let step = Step::Alu { width: reg_width(is_32), op: alu_op(op), imm };
+        let step = Step::Alu {
+            width: reg_width(is_32),
+            op: alu_op(op),
+            imm,
+        };
         self.code.push(step, self.span, &places);
     }
 
     fn extend(&mut self, inst: &Inst, value: Value, from: ir::Width, signed: bool) {
-        let mask = |imm| Step::Alu { width: Width::W64, op: AluOp::And, imm: Some(imm) };
+        let mask = |imm| Step::Alu {
+            width: Width::W64,
+            op: AluOp::And,
+            imm: Some(imm),
+        };
         let has_instruction = self.options.sign_extension;
         match (from, signed) {
             (ir::Width::B1, false) => return self.in_place(inst, mask(0xff), value),
@@ -413,21 +608,41 @@ impl Selector<'_> {
             _ => {}
         }
         let step = match (from, signed) {
-            (ir::Width::B8, _) => Step::Alu { width: Width::W64, op: AluOp::Mov, imm: None },
+            (ir::Width::B8, _) => Step::Alu {
+                width: Width::W64,
+                op: AluOp::Mov,
+                imm: None,
+            },
             (_, true) => Step::SignExtend { from: size(from) },
             (_, false) => Step::ZeroExtend32,
         };
         let value = self.reg(value);
         let def = self.result(inst);
-        self.code.push(step, self.span, &[Place::reg_use(value), Place::reg_def(def)]);
+        self.code.push(
+            step,
+            self.span,
+            &[Place::reg_use(value), Place::reg_def(def)],
+        );
     }
 
     fn load(&mut self, inst: &Inst, width: ir::Width, signed: bool, base: Value, offset: i32) {
         let (at, base) = self.at(base, offset);
         let signed = signed && width != ir::Width::B8;
         let def = self.result(inst);
-        let places: Vec<Place> = base.map(Place::reg_use).into_iter().chain([Place::reg_def(def)]).collect();
-        self.code.push(Step::Load { size: size(width), signed, at }, self.span, &places);
+        let places: Vec<Place> = base
+            .map(Place::reg_use)
+            .into_iter()
+            .chain([Place::reg_def(def)])
+            .collect();
+        self.code.push(
+            Step::Load {
+                size: size(width),
+                signed,
+                at,
+            },
+            self.span,
+            &places,
+        );
     }
 
     fn store(&mut self, width: ir::Width, at: At, base: Option<VReg>, value: Operand) {
@@ -440,10 +655,26 @@ impl Selector<'_> {
                 None
             }
         };
-        self.code.push(Step::Store { size: size(width), at, imm }, self.span, &places);
+        self.code.push(
+            Step::Store {
+                size: size(width),
+                at,
+                imm,
+            },
+            self.span,
+            &places,
+        );
     }
 
-    fn atomic(&mut self, inst: &Inst, op: ir::AtomicOp, size: Size, at: At, base: Option<VReg>, value: Value) {
+    fn atomic(
+        &mut self,
+        inst: &Inst,
+        op: ir::AtomicOp,
+        size: Size,
+        at: At,
+        base: Option<VReg>,
+        value: Value,
+    ) {
         let value = self.reg(value);
         let mut places: Vec<Place> = base.map(Place::reg_use).into_iter().collect();
         let index = places.len();
@@ -457,7 +688,8 @@ impl Selector<'_> {
             let def = self.result(inst);
             places.push(Place::reg_reuse_def(def, index));
         }
-        self.code.push(Step::Atomic { size, op, at }, self.span, &places);
+        self.code
+            .push(Step::Atomic { size, op, at }, self.span, &places);
     }
 
     fn zero(&mut self, memory: Memory, base: Value, offset: i32, len: u32) {
@@ -469,7 +701,17 @@ impl Selector<'_> {
     }
 
     fn copy(&mut self, op: &Op) {
-        let Op::Copy { to, to_offset, to_memory, from, from_offset, from_memory, len, align } = *op else {
+        let Op::Copy {
+            to,
+            to_offset,
+            to_memory,
+            from,
+            from_offset,
+            from_memory,
+            len,
+            align,
+        } = *op
+        else {
             unreachable!("select: not a copy: {op}")
         };
         let alignment = align
@@ -478,12 +720,32 @@ impl Selector<'_> {
         for (piece, width) in pieces(len, alignment) {
             let temporary = self.new_reg();
             let (at, base) = self.at(from, from_offset + piece as i32);
-            let places: Vec<Place> = base.map(Place::reg_use).into_iter().chain([Place::reg_def(temporary)]).collect();
-            self.code.push(Step::Load { size: size(width), signed: false, at }, self.span, &places);
+            let places: Vec<Place> = base
+                .map(Place::reg_use)
+                .into_iter()
+                .chain([Place::reg_def(temporary)])
+                .collect();
+            self.code.push(
+                Step::Load {
+                    size: size(width),
+                    signed: false,
+                    at,
+                },
+                self.span,
+                &places,
+            );
             let (at, base) = self.at(to, to_offset + piece as i32);
             let mut places: Vec<Place> = base.map(Place::reg_use).into_iter().collect();
             places.push(Place::reg_use(temporary));
-            self.code.push(Step::Store { size: size(width), at, imm: None }, self.span, &places);
+            self.code.push(
+                Step::Store {
+                    size: size(width),
+                    at,
+                    imm: None,
+                },
+                self.span,
+                &places,
+            );
         }
     }
 }
@@ -495,7 +757,9 @@ fn pieces(len: u32, alignment: u32) -> Vec<(u32, ir::Width)> {
     while at < len {
         let width = [ir::Width::B8, ir::Width::B4, ir::Width::B2]
             .into_iter()
-            .find(|width| width.bytes() <= alignment && at % width.bytes() == 0 && at + width.bytes() <= len)
+            .find(|width| {
+                width.bytes() <= alignment && at % width.bytes() == 0 && at + width.bytes() <= len
+            })
             .unwrap_or(ir::Width::B1);
         pieces.push((at, width));
         at += width.bytes();

@@ -55,7 +55,11 @@ pub(super) enum Step {
     /// Writes an address that is known when the program is loaded.
     Pseudo(RelocationKind),
     /// Reads lhs (and rhs); the result takes the place of lhs.
-    Alu { width: Width, op: AluOp, imm: Option<i32> },
+    Alu {
+        width: Width,
+        op: AluOp,
+        imm: Option<i32>,
+    },
     /// The result takes the place of what it reads.
     Negate,
     /// Reads one register, writes its low half.
@@ -65,11 +69,19 @@ pub(super) enum Step {
     /// In place: byte swap of the low bytes, the rest zero.
     SwapBytes { size: Size },
     /// Reads lhs (and rhs), writes 1 or 0.
-    SetIf { width: Width, op: JumpOp, imm: Option<i32> },
+    SetIf {
+        width: Width,
+        op: JumpOp,
+        imm: Option<i32>,
+    },
     /// Reads the base unless in a slot; writes.
     Load { size: Size, signed: bool, at: At },
     /// Reads the base unless in a slot, then the value unless a constant.
-    Store { size: Size, at: At, imm: Option<i32> },
+    Store {
+        size: Size,
+        at: At,
+        imm: Option<i32>,
+    },
     /// Reads the base unless in a slot, then the value; fetching ones write the old value in its place.
     Atomic { size: Size, op: AtomicOp, at: At },
     /// Reads r1 to r5 as needed, writes r0.
@@ -77,7 +89,11 @@ pub(super) enum Step {
     /// Ends a block.
     Jump,
     /// Ends a block: reads lhs (and rhs), goes to the first successor if the condition holds.
-    Branch { width: Width, op: JumpOp, imm: Option<i32> },
+    Branch {
+        width: Width,
+        op: JumpOp,
+        imm: Option<i32>,
+    },
     /// Ends a block: returns the constant, or r0.
     Return { imm: Option<i32> },
 }
@@ -92,7 +108,11 @@ impl Step {
 impl Vcode {
     /// Operands of a step.
     pub fn operands_of(&self, step: usize) -> &[Operand] {
-        let start = if step == 0 { 0 } else { self.operand_ends[step - 1] };
+        let start = if step == 0 {
+            0
+        } else {
+            self.operand_ends[step - 1]
+        };
         &self.operands[start as usize..self.operand_ends[step] as usize]
     }
 
@@ -108,7 +128,9 @@ impl Vcode {
     pub fn connect(&mut self) {
         for index in 0..self.blocks.len() {
             for successor in self.blocks[index].successors.clone() {
-                self.blocks[successor.index()].predecessors.push(Block::new(index));
+                self.blocks[successor.index()]
+                    .predecessors
+                    .push(Block::new(index));
             }
         }
     }

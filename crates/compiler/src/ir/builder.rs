@@ -60,7 +60,10 @@ impl Builder {
 
     /// The finished function.
     pub fn finish(self) -> Function {
-        debug_assert!(self.sealed.iter().all(|sealed| *sealed), "ir: a block was never sealed");
+        debug_assert!(
+            self.sealed.iter().all(|sealed| *sealed),
+            "ir: a block was never sealed"
+        );
         self.function
     }
 
@@ -156,7 +159,10 @@ impl Builder {
 
     /// Calls a helper that gives nothing.
     pub fn call_effect(&mut self, helper: Helper, args: &[Value]) {
-        self.effect(Op::Call { helper, args: args.to_vec() });
+        self.effect(Op::Call {
+            helper,
+            args: args.to_vec(),
+        });
     }
 
     /// A constant.
@@ -166,22 +172,51 @@ impl Builder {
 
     /// 64-bit arithmetic.
     pub fn binary(&mut self, op: BinaryOp, lhs: Value, rhs: impl Into<Operand>) -> Value {
-        self.emit(Op::Binary { op, is_32: false, lhs, rhs: rhs.into() })
+        self.emit(Op::Binary {
+            op,
+            is_32: false,
+            lhs,
+            rhs: rhs.into(),
+        })
     }
 
     /// 1 or 0 (64-bit comparison).
     pub fn compare(&mut self, op: Compare, lhs: Value, rhs: impl Into<Operand>) -> Value {
-        self.emit(Op::Compare { op, is_32: false, lhs, rhs: rhs.into() })
+        self.emit(Op::Compare {
+            op,
+            is_32: false,
+            lhs,
+            rhs: rhs.into(),
+        })
     }
 
     /// Zero-extending load.
     pub fn load(&mut self, width: Width, memory: Memory, base: Value, offset: i32) -> Value {
-        self.emit(Op::Load { width, signed: false, memory, base, offset })
+        self.emit(Op::Load {
+            width,
+            signed: false,
+            memory,
+            base,
+            offset,
+        })
     }
 
     /// Store.
-    pub fn store(&mut self, width: Width, memory: Memory, base: Value, offset: i32, value: impl Into<Operand>) {
-        self.effect(Op::Store { width, memory, base, offset, value: value.into() });
+    pub fn store(
+        &mut self,
+        width: Width,
+        memory: Memory,
+        base: Value,
+        offset: i32,
+        value: impl Into<Operand>,
+    ) {
+        self.effect(Op::Store {
+            width,
+            memory,
+            base,
+            offset,
+            value: value.into(),
+        });
     }
 
     /// Address of a slot.
@@ -196,7 +231,10 @@ impl Builder {
 
     /// Calls a helper.
     pub fn call(&mut self, helper: Helper, args: &[Value]) -> Value {
-        self.emit(Op::Call { helper, args: args.to_vec() })
+        self.emit(Op::Call {
+            helper,
+            args: args.to_vec(),
+        })
     }
 
     /// Ends the block with a jump.
@@ -205,7 +243,14 @@ impl Builder {
     }
 
     /// Ends the block with two ways.
-    pub fn branch(&mut self, op: Compare, lhs: Value, rhs: impl Into<Operand>, then: BlockId, otherwise: BlockId) {
+    pub fn branch(
+        &mut self,
+        op: Compare,
+        lhs: Value,
+        rhs: impl Into<Operand>,
+        then: BlockId,
+        otherwise: BlockId,
+    ) {
         self.end(Terminator::Branch {
             op,
             is_32: false,
@@ -263,7 +308,11 @@ impl Builder {
     /// An undefined variable: zero, put in front of the block's instructions.
     fn zero_at_start(&mut self, block: BlockId) -> Value {
         let result = self.new_value();
-        let inst = Inst { result: Some(result), op: Op::Const(0), span: self.span };
+        let inst = Inst {
+            result: Some(result),
+            op: Op::Const(0),
+            span: self.span,
+        };
         self.function.blocks[block.0 as usize].insts.insert(0, inst);
         result
     }
@@ -304,7 +353,11 @@ impl Builder {
         }
         let current = self.current;
         for target in targets(&terminator) {
-            debug_assert!(!self.sealed[target.block.0 as usize], "ir: jump to sealed {:?}", target.block);
+            debug_assert!(
+                !self.sealed[target.block.0 as usize],
+                "ir: jump to sealed {:?}",
+                target.block
+            );
             self.predecessors[target.block.0 as usize].push(current);
         }
         let block = &mut self.function.blocks[current.0 as usize];
@@ -315,7 +368,9 @@ impl Builder {
     fn push(&mut self, result: Option<Value>, op: Op) {
         let span = self.span;
         if self.is_open() {
-            self.function.blocks[self.current.0 as usize].insts.push(Inst { result, op, span });
+            self.function.blocks[self.current.0 as usize]
+                .insts
+                .push(Inst { result, op, span });
         }
     }
 
@@ -338,7 +393,9 @@ pub(super) fn parameter_count(signature: Signature) -> usize {
 pub fn targets(end: &Terminator) -> Vec<&Target> {
     match end {
         Terminator::Jump(target) => vec![target],
-        Terminator::Branch { then, otherwise, .. } => vec![then, otherwise],
+        Terminator::Branch {
+            then, otherwise, ..
+        } => vec![then, otherwise],
         Terminator::Return(_) | Terminator::Unreachable => Vec::new(),
     }
 }
@@ -347,7 +404,9 @@ pub fn targets(end: &Terminator) -> Vec<&Target> {
 pub fn targets_mut(end: &mut Terminator) -> Vec<&mut Target> {
     match end {
         Terminator::Jump(target) => vec![target],
-        Terminator::Branch { then, otherwise, .. } => vec![then, otherwise],
+        Terminator::Branch {
+            then, otherwise, ..
+        } => vec![then, otherwise],
         Terminator::Return(_) | Terminator::Unreachable => Vec::new(),
     }
 }

@@ -31,7 +31,12 @@ impl Cfg {
             }
         }
         let immediate = immediate_dominators(&order, &position, &predecessors);
-        Cfg { order, position, predecessors, immediate }
+        Cfg {
+            order,
+            position,
+            predecessors,
+            immediate,
+        }
     }
 
     /// Whether the block can be reached.
@@ -75,10 +80,16 @@ impl Cfg {
 fn successors_unlikely_first(end: &Terminator) -> [Option<BlockId>; 2] {
     match end {
         Terminator::Jump(target) => [Some(target.block), None],
-        Terminator::Branch { op: Compare::Eq, rhs: Operand::Imm(0), then, otherwise, .. } => {
-            [Some(then.block), Some(otherwise.block)]
-        }
-        Terminator::Branch { then, otherwise, .. } => [Some(otherwise.block), Some(then.block)],
+        Terminator::Branch {
+            op: Compare::Eq,
+            rhs: Operand::Imm(0),
+            then,
+            otherwise,
+            ..
+        } => [Some(then.block), Some(otherwise.block)],
+        Terminator::Branch {
+            then, otherwise, ..
+        } => [Some(otherwise.block), Some(then.block)],
         Terminator::Return(_) | Terminator::Unreachable => [None, None],
     }
 }
@@ -124,9 +135,13 @@ fn immediate_dominators(
         for (index, block) in order.iter().enumerate().skip(1) {
             let mut new = None;
             for predecessor in &predecessors[block.0 as usize] {
-                let Some(candidate) = position[predecessor.0 as usize] else { continue };
+                let Some(candidate) = position[predecessor.0 as usize] else {
+                    continue;
+                };
                 if dominator[candidate as usize].is_some() {
-                    new = Some(new.map_or(candidate, |other| intersect(&dominator, other, candidate)));
+                    new = Some(
+                        new.map_or(candidate, |other| intersect(&dominator, other, candidate)),
+                    );
                 }
             }
             if dominator[index] != new {

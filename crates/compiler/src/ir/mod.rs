@@ -20,6 +20,10 @@
 
 mod builder;
 pub mod cfg;
+#[cfg(test)]
+pub(crate) mod parse;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod verify;
 mod walk;
@@ -220,31 +224,77 @@ pub enum AtomicOp {
 }
 
 /// What an instruction does.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "fields are told by the variant's own words")]
 pub enum Op {
     /// A constant.
     Const(i64),
     /// `lhs op rhs`, 64-bit, or 32-bit with the upper half of the result zero.
-    Binary { op: BinaryOp, is_32: bool, lhs: Value, rhs: Operand },
+    Binary {
+        op: BinaryOp,
+        is_32: bool,
+        lhs: Value,
+        rhs: Operand,
+    },
     /// `-v`
     Negate { value: Value },
     /// The low `from` bytes of `value`, sign- or zero-extended.
-    Extend { value: Value, from: Width, signed: bool },
+    Extend {
+        value: Value,
+        from: Width,
+        signed: bool,
+    },
     /// Byte swap of the low `width` bytes, the rest zero.
     SwapBytes { value: Value, width: Width },
     /// 1 or 0.
-    Compare { op: Compare, is_32: bool, lhs: Value, rhs: Operand },
+    Compare {
+        op: Compare,
+        is_32: bool,
+        lhs: Value,
+        rhs: Operand,
+    },
     /// `*(base + offset)`, zero-extended (or sign-extended).
-    Load { width: Width, signed: bool, memory: Memory, base: Value, offset: i32 },
+    Load {
+        width: Width,
+        signed: bool,
+        memory: Memory,
+        base: Value,
+        offset: i32,
+    },
     /// `*(base + offset) = value`
-    Store { width: Width, memory: Memory, base: Value, offset: i32, value: Operand },
+    Store {
+        width: Width,
+        memory: Memory,
+        base: Value,
+        offset: i32,
+        value: Operand,
+    },
     /// See [`AtomicOp`]; `width` 4 or 8.
-    Atomic { op: AtomicOp, width: Width, base: Value, offset: i32, value: Value },
+    Atomic {
+        op: AtomicOp,
+        width: Width,
+        base: Value,
+        offset: i32,
+        value: Value,
+    },
     /// Zeroes `len` bytes at `base + offset` (aligned to 8 where `offset` and the object are).
-    Zero { memory: Memory, base: Value, offset: i32, len: u32 },
+    Zero {
+        memory: Memory,
+        base: Value,
+        offset: i32,
+        len: u32,
+    },
     /// Copies `len` bytes between directly accessible memories; both sides aligned to `align`.
-    Copy { to: Value, to_offset: i32, to_memory: Memory, from: Value, from_offset: i32, from_memory: Memory, len: u32, align: u32 },
+    Copy {
+        to: Value,
+        to_offset: i32,
+        to_memory: Memory,
+        from: Value,
+        from_offset: i32,
+        from_memory: Memory,
+        len: u32,
+        align: u32,
+    },
     /// Address of a stack slot.
     SlotAddress { slot: Slot, offset: i32 },
     /// Address of a map, for helpers.
@@ -264,7 +314,14 @@ pub enum Terminator {
     /// Goes on elsewhere.
     Jump(Target),
     /// Two ways.
-    Branch { op: Compare, is_32: bool, lhs: Value, rhs: Operand, then: Target, otherwise: Target },
+    Branch {
+        op: Compare,
+        is_32: bool,
+        lhs: Value,
+        rhs: Operand,
+        then: Target,
+        otherwise: Target,
+    },
     /// Leaves the function.
     Return(Operand),
     /// Never reached (also the state of a block under construction).
@@ -283,7 +340,10 @@ pub struct Target {
 impl Target {
     /// A block without parameters.
     pub fn to(block: BlockId) -> Target {
-        Target { block, args: Vec::new() }
+        Target {
+            block,
+            args: Vec::new(),
+        }
     }
 }
 

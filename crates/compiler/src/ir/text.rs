@@ -1,4 +1,4 @@
-//! The text form, for people (`--emit ir`) and for tests. [`parse`](super::parse) reads it back.
+//! The text form, for people (`--emit ir`) and for tests, where `parse` reads it back.
 //!
 //! ```text
 //! fn main(v0) {
@@ -33,7 +33,11 @@ impl Display for Function {
         let params = self.blocks.first().map_or(&[][..], |entry| &entry.params);
         writeln!(f, "fn {}({}) {{", self.name, List(params))?;
         for (index, slot) in self.slots.iter().enumerate() {
-            writeln!(f, "  slot{index}: {} align {} {:?}", slot.size, slot.align, slot.purpose)?;
+            writeln!(
+                f,
+                "  slot{index}: {} align {} {:?}",
+                slot.size, slot.align, slot.purpose
+            )?;
         }
         for (index, block) in self.blocks.iter().enumerate() {
             write!(f, "b{index}")?;
@@ -63,15 +67,33 @@ impl Display for Op {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
             Op::Const(value) => write!(f, "const {value}"),
-            Op::Binary { op, is_32, lhs, rhs } => {
+            Op::Binary {
+                op,
+                is_32,
+                lhs,
+                rhs,
+            } => {
                 write!(f, "{}{} {lhs}, {rhs}", op.name(), bits(*is_32))
             }
             Op::Negate { value } => write!(f, "neg {value}"),
-            Op::Extend { value, from, signed } => {
-                write!(f, "{}.{from} {value}", if *signed { "sext" } else { "zext" })
+            Op::Extend {
+                value,
+                from,
+                signed,
+            } => {
+                write!(
+                    f,
+                    "{}.{from} {value}",
+                    if *signed { "sext" } else { "zext" }
+                )
             }
             Op::SwapBytes { value, width } => write!(f, "swap.{width} {value}"),
-            Op::Compare { op, is_32, lhs, rhs } => {
+            Op::Compare {
+                op,
+                is_32,
+                lhs,
+                rhs,
+            } => {
                 write!(f, "{}{} {lhs}, {rhs}", op.name(), bits(*is_32))
             }
             Op::SlotAddress { slot, offset: 0 } => write!(f, "slot{}", slot.0),
@@ -87,14 +109,32 @@ impl Display for Op {
 
 fn fmt_memory(op: &Op, f: &mut Formatter<'_>) -> Result {
     match op {
-        Op::Load { width, signed, memory, base, offset } => {
+        Op::Load {
+            width,
+            signed,
+            memory,
+            base,
+            offset,
+        } => {
             let name = if *signed { "sload" } else { "load" };
             write!(f, "{name}.{width} {memory} [{base} + {offset}]")
         }
-        Op::Store { width, memory, base, offset, value } => {
+        Op::Store {
+            width,
+            memory,
+            base,
+            offset,
+            value,
+        } => {
             write!(f, "store.{width} {memory} [{base} + {offset}], {value}")
         }
-        Op::Atomic { op, width, base, offset, value } => {
+        Op::Atomic {
+            op,
+            width,
+            base,
+            offset,
+            value,
+        } => {
             let name = match op {
                 AtomicOp::Add => "atomic_add",
                 AtomicOp::FetchAdd => "fetch_add",
@@ -102,10 +142,24 @@ fn fmt_memory(op: &Op, f: &mut Formatter<'_>) -> Result {
             };
             write!(f, "{name}.{width} [{base} + {offset}], {value}")
         }
-        Op::Zero { memory, base, offset, len } => {
+        Op::Zero {
+            memory,
+            base,
+            offset,
+            len,
+        } => {
             write!(f, "zero {memory} [{base} + {offset}], {len}")
         }
-        Op::Copy { to, to_offset, to_memory, from, from_offset, from_memory, len, align } => write!(
+        Op::Copy {
+            to,
+            to_offset,
+            to_memory,
+            from,
+            from_offset,
+            from_memory,
+            len,
+            align,
+        } => write!(
             f,
             "copy {to_memory} [{to} + {to_offset}], {from_memory} [{from} + {from_offset}], {len} align {align}"
         ),
@@ -117,7 +171,14 @@ impl Display for Terminator {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
             Terminator::Jump(target) => write!(f, "jump {target}"),
-            Terminator::Branch { op, is_32, lhs, rhs, then, otherwise } => write!(
+            Terminator::Branch {
+                op,
+                is_32,
+                lhs,
+                rhs,
+                then,
+                otherwise,
+            } => write!(
                 f,
                 "branch {}{} {lhs}, {rhs} -> {then} | {otherwise}",
                 op.name(),
@@ -180,7 +241,8 @@ impl Display for Memory {
 
 impl BinaryOp {
     /// All, for reading text.
-    pub(super) const ALL: [BinaryOp; 11] = [
+    #[cfg(test)]
+    pub(crate) const ALL: [BinaryOp; 11] = [
         BinaryOp::Add,
         BinaryOp::Sub,
         BinaryOp::Mul,
@@ -214,7 +276,8 @@ impl BinaryOp {
 
 impl Compare {
     /// All, for reading text.
-    pub(super) const ALL: [Compare; 10] = [
+    #[cfg(test)]
+    pub(crate) const ALL: [Compare; 10] = [
         Compare::Eq,
         Compare::Ne,
         Compare::Lt,

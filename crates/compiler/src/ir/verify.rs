@@ -8,18 +8,18 @@ use super::*;
 pub fn verify(program: &Program) -> Vec<String> {
     let mut problems = Vec::new();
     for function in &program.functions {
-        problems.extend(verify_function(program, function));
+        problems.extend(verify_function(function, program.functions.len()));
     }
     problems
 }
 
-/// Problems of one function.
-pub fn verify_function(program: &Program, function: &Function) -> Vec<String> {
+/// Problems of one function of a program with so many functions.
+pub fn verify_function(function: &Function, functions: usize) -> Vec<String> {
     if function.blocks.is_empty() {
         return vec![format!("{}: no entry block", function.name)];
     }
     let mut verifier = Verifier {
-        program,
+        functions,
         function,
         definitions: vec![None; function.value_count as usize],
         problems: Vec::new(),
@@ -41,7 +41,7 @@ struct Definition {
 }
 
 struct Verifier<'a> {
-    program: &'a Program,
+    functions: usize,
     function: &'a Function,
     definitions: Vec<Option<Definition>>,
     problems: Vec<String>,
@@ -50,7 +50,8 @@ struct Verifier<'a> {
 
 impl Verifier<'_> {
     fn problem(&mut self, text: impl std::fmt::Display) {
-        self.problems.push(format!("{} b{}: {text}", self.function.name, self.at.0));
+        self.problems
+            .push(format!("{} b{}: {text}", self.function.name, self.at.0));
     }
 
     /// Entry, targets, slots.
@@ -58,11 +59,16 @@ impl Verifier<'_> {
         let wanted = parameter_count(self.function.signature);
         let given = self.function.blocks[0].params.len();
         if wanted != given {
-            self.problem(format_args!("the function takes {wanted} parameters, its entry has {given}"));
+            self.problem(format_args!(
+                "the function takes {wanted} parameters, its entry has {given}"
+            ));
         }
         for (index, slot) in self.function.slots.iter().enumerate() {
             if slot.size == 0 || !matches!(slot.align, 1 | 2 | 4 | 8) {
-                self.problem(format_args!("slot{index}: size {} align {}", slot.size, slot.align));
+                self.problem(format_args!(
+                    "slot{index}: size {} align {}",
+                    slot.size, slot.align
+                ));
             }
         }
         for (index, block) in self.function.blocks.iter().enumerate() {
@@ -75,14 +81,20 @@ impl Verifier<'_> {
 
     fn check_target(&mut self, target: &Target) {
         let Some(block) = self.function.blocks.get(target.block.0 as usize) else {
-            return self.problem(format_args!("jump to b{}, which does not exist", target.block.0));
+            return self.problem(format_args!(
+                "jump to b{}, which does not exist",
+                target.block.0
+            ));
         };
         if target.block.0 == 0 {
             self.problem("jump to the entry");
         }
         let (wanted, given) = (block.params.len(), target.args.len());
         if wanted != given {
-            self.problem(format_args!("b{} takes {wanted} values, {given} are passed", target.block.0));
+            self.problem(format_args!(
+                "b{} takes {wanted} values, {given} are passed",
+                target.block.0
+            ));
         }
     }
 
@@ -117,10 +129,12 @@ impl Verifier<'_> {
             self.at = *block;
             let data = function.block(*block);
             for (index, inst) in data.insts.iter().enumerate() {
-                inst.op.for_each_value(|value| self.check_use(&cfg, value, index));
+                inst.op
+                    .for_each_value(|value| self.check_use(&cfg, value, index));
                 self.check_op(inst);
             }
-            data.end.for_each_value(|value| self.check_use(&cfg, value, data.insts.len()));
+            data.end
+                .for_each_value(|value| self.check_use(&cfg, value, data.insts.len()));
             if data.end == Terminator::Unreachable {
                 self.problem("reachable, but has no end");
             }
@@ -153,17 +167,49 @@ impl Verifier<'_> {
             Op::Call { args, helper } if args.len() > 5 => {
                 self.problem(format_args!("{helper} is passed {} arguments", args.len()));
             }
-            Op::Atomic { width, .. } if width.bytes() < 4 => self.problem("atomic on less than 4 bytes"),
-            Op::SwapBytes { width: Width::B1, .. } => self.problem("swap of one byte"),
-            Op::SlotAddress { slot, offset } => self.check_slot(*slot, *offset, 0),
-            Op::FunctionAddress(id) if id.0 == 0 || id.0 as usize >= self.program.functions.len() => {
-                self.problem(format_args!("address of function {}, which is no callback", id.0));
+            Op::Atomic { width, .. } if width.bytes() < 4 => {
+                self.problem("atomic on less than 4 bytes")
             }
-            Op::Load { base, offset, width, .. }
-            | Op::Store { base, offset, width, .. }
-            | Op::Atomic { base, offset, width, .. } => self.check_access(*base, *offset, width.bytes()),
-            Op::Zero { base, offset, len, .. } => self.check_access(*base, *offset, *len),
-            Op::Copy { to, to_offset, from, from_offset, len, align, .. } => {
+            Op::SwapBytes {
+                width: Width::B1, ..
+            } => self.problem("swap of one byte"),
+            Op::SlotAddress { slot, offset } => self.check_slot(*slot, *offset, 0),
+            Op::FunctionAddress(id) if id.0 == 0 || id.0 as usize >= self.functions => {
+                self.problem(format_args!(
+                    "address of function {}, which is no callback",
+                    id.0
+                ));
+            }
+            Op::Load {
+                base,
+                offset,
+                width,
+                ..
+            }
+            | Op::Store {
+                base,
+                offset,
+                width,
+                ..
+            }
+            | Op::Atomic {
+                base,
+                offset,
+                width,
+                ..
+            } => self.check_access(*base, *offset, width.bytes()),
+            Op::Zero {
+                base, offset, len, ..
+            } => self.check_access(*base, *offset, *len),
+            Op::Copy {
+                to,
+                to_offset,
+                from,
+                from_offset,
+                len,
+                align,
+                ..
+            } => {
                 self.check_access(*to, *to_offset, *len);
                 self.check_access(*from, *from_offset, *len);
                 if !matches!(align, 1 | 2 | 4 | 8) {
@@ -176,10 +222,18 @@ impl Verifier<'_> {
 
     /// An access through the address of a slot stays within that slot.
     fn check_access(&mut self, base: Value, offset: i32, len: u32) {
-        let Some(Definition { block, inst: Some(index) }) = self.definitions[base.0 as usize] else {
+        let Some(Definition {
+            block,
+            inst: Some(index),
+        }) = self.definitions[base.0 as usize]
+        else {
             return;
         };
-        if let Op::SlotAddress { slot, offset: start } = self.function.block(block).insts[index].op {
+        if let Op::SlotAddress {
+            slot,
+            offset: start,
+        } = self.function.block(block).insts[index].op
+        {
             self.check_slot(slot, start.saturating_add(offset), len);
         }
     }
@@ -189,7 +243,10 @@ impl Verifier<'_> {
             return self.problem(format_args!("slot{} does not exist", slot.0));
         };
         if offset < 0 || offset as u64 + u64::from(len) > u64::from(data.size) {
-            self.problem(format_args!("{len} bytes at {offset} of slot{}, which has {}", slot.0, data.size));
+            self.problem(format_args!(
+                "{len} bytes at {offset} of slot{}, which has {}",
+                slot.0, data.size
+            ));
         }
     }
 }

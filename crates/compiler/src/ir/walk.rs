@@ -6,14 +6,20 @@ impl Op {
     /// Calls `visit` for each value that is read, in order, with repeats.
     pub fn for_each_value(&self, mut visit: impl FnMut(Value)) {
         match self {
-            Op::Const(_) | Op::SlotAddress { .. } | Op::Map(_) | Op::MapValue { .. } | Op::FunctionAddress(_) => {}
+            Op::Const(_)
+            | Op::SlotAddress { .. }
+            | Op::Map(_)
+            | Op::MapValue { .. }
+            | Op::FunctionAddress(_) => {}
             Op::Binary { lhs, rhs, .. } | Op::Compare { lhs, rhs, .. } => {
                 visit(*lhs);
                 if let Operand::Value(value) = rhs {
                     visit(*value);
                 }
             }
-            Op::Negate { value } | Op::Extend { value, .. } | Op::SwapBytes { value, .. } => visit(*value),
+            Op::Negate { value } | Op::Extend { value, .. } | Op::SwapBytes { value, .. } => {
+                visit(*value)
+            }
             Op::Load { base, .. } | Op::Zero { base, .. } => visit(*base),
             Op::Store { base, value, .. } => {
                 visit(*base);
@@ -36,14 +42,20 @@ impl Op {
     /// Calls `visit` for each value that is read, to be replaced.
     pub fn for_each_value_mut(&mut self, mut visit: impl FnMut(&mut Value)) {
         match self {
-            Op::Const(_) | Op::SlotAddress { .. } | Op::Map(_) | Op::MapValue { .. } | Op::FunctionAddress(_) => {}
+            Op::Const(_)
+            | Op::SlotAddress { .. }
+            | Op::Map(_)
+            | Op::MapValue { .. }
+            | Op::FunctionAddress(_) => {}
             Op::Binary { lhs, rhs, .. } | Op::Compare { lhs, rhs, .. } => {
                 visit(lhs);
                 if let Operand::Value(value) = rhs {
                     visit(value);
                 }
             }
-            Op::Negate { value } | Op::Extend { value, .. } | Op::SwapBytes { value, .. } => visit(value),
+            Op::Negate { value } | Op::Extend { value, .. } | Op::SwapBytes { value, .. } => {
+                visit(value)
+            }
             Op::Load { base, .. } | Op::Zero { base, .. } => visit(base),
             Op::Store { base, value, .. } => {
                 visit(base);
@@ -84,7 +96,11 @@ impl Op {
     pub fn is_constant_like(&self) -> bool {
         matches!(
             self,
-            Op::Const(_) | Op::SlotAddress { .. } | Op::Map(_) | Op::MapValue { .. } | Op::FunctionAddress(_)
+            Op::Const(_)
+                | Op::SlotAddress { .. }
+                | Op::Map(_)
+                | Op::MapValue { .. }
+                | Op::FunctionAddress(_)
         )
     }
 
@@ -108,12 +124,21 @@ impl Terminator {
     pub fn for_each_value(&self, mut visit: impl FnMut(Value)) {
         match self {
             Terminator::Jump(target) => target.args.iter().for_each(|arg| visit(*arg)),
-            Terminator::Branch { lhs, rhs, then, otherwise, .. } => {
+            Terminator::Branch {
+                lhs,
+                rhs,
+                then,
+                otherwise,
+                ..
+            } => {
                 visit(*lhs);
                 if let Operand::Value(value) = rhs {
                     visit(*value);
                 }
-                then.args.iter().chain(&otherwise.args).for_each(|arg| visit(*arg));
+                then.args
+                    .iter()
+                    .chain(&otherwise.args)
+                    .for_each(|arg| visit(*arg));
             }
             Terminator::Return(Operand::Value(value)) => visit(*value),
             Terminator::Return(Operand::Imm(_)) | Terminator::Unreachable => {}
@@ -124,12 +149,21 @@ impl Terminator {
     pub fn for_each_value_mut(&mut self, mut visit: impl FnMut(&mut Value)) {
         match self {
             Terminator::Jump(target) => target.args.iter_mut().for_each(visit),
-            Terminator::Branch { lhs, rhs, then, otherwise, .. } => {
+            Terminator::Branch {
+                lhs,
+                rhs,
+                then,
+                otherwise,
+                ..
+            } => {
                 visit(lhs);
                 if let Operand::Value(value) = rhs {
                     visit(value);
                 }
-                then.args.iter_mut().chain(&mut otherwise.args).for_each(visit);
+                then.args
+                    .iter_mut()
+                    .chain(&mut otherwise.args)
+                    .for_each(visit);
             }
             Terminator::Return(Operand::Value(value)) => visit(value),
             Terminator::Return(Operand::Imm(_)) | Terminator::Unreachable => {}
@@ -199,7 +233,11 @@ impl Compare {
 
     /// What it gives for two constants.
     pub fn evaluate(self, is_32: bool, lhs: i64, rhs: i64) -> bool {
-        let (lhs, rhs) = if is_32 { (lhs as i32 as i64, rhs as i32 as i64) } else { (lhs, rhs) };
+        let (lhs, rhs) = if is_32 {
+            (lhs as i32 as i64, rhs as i32 as i64)
+        } else {
+            (lhs, rhs)
+        };
         // Sign extension keeps the unsigned order of two 32-bit numbers too.
         let (unsigned_lhs, unsigned_rhs) = (lhs as u64, rhs as u64);
         match self {
@@ -220,7 +258,10 @@ impl Compare {
 impl BinaryOp {
     /// Whether the sides may be exchanged.
     pub fn is_commutative(self) -> bool {
-        matches!(self, BinaryOp::Add | BinaryOp::Mul | BinaryOp::And | BinaryOp::Or | BinaryOp::Xor)
+        matches!(
+            self,
+            BinaryOp::Add | BinaryOp::Mul | BinaryOp::And | BinaryOp::Or | BinaryOp::Xor
+        )
     }
 
     /// What the kernel computes for two constants.

@@ -1,0 +1,6 @@
+mod differential;
+mod generate;
+mod interpret;
+mod kernel;
+mod limits;
+mod passes;
