@@ -5,9 +5,145 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod builtins;
+pub mod check;
 pub mod config;
 pub mod features;
+pub mod hir;
 pub mod ir;
+pub mod lower;
+mod needs;
+mod object;
 pub mod probes;
 pub mod ty;
 pub mod types;
+
+use std::collections::{BTreeMap, HashSet};
+
+use fathom_bpf::Object;
+use fathom_machine::Machine;
+use fathom_syntax::Diagnostic;
+use fathom_syntax::ast::Script;
+
+use crate::config::Config;
+use crate::features::Features;
+use crate::probes::{ExpandOptions, Mode};
+use crate::types::Types;
+
+/// What compilation depends on besides the script and the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// File name of the script, for messages; `stdin` for `-e`.
+    pub source_name: String,
+    /// Positional parameters.
+    pub params: Vec<String>,
+    /// `BPFTRACE_*` and the like.
+    pub environment: BTreeMap<String, String>,
+    /// What the kernel can do.
+    pub features: Features,
+    /// `-p`
+    pub pid: Option<u32>,
+    /// `-c`: the process that waits to be started.
+    pub child_pid: Option<u32>,
+    /// `-c`: its program.
+    pub child_path: Option<String>,
+    /// `--unsafe`
+    pub allow_unsafe: bool,
+    /// `--test`, `--bench`
+    pub mode: Mode,
+    /// `--traceable-functions`
+    pub traceable: Option<HashSet<String>>,
+}
+
+/// What came of a script: each stage as far as it got.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// Settings of the script.
+    pub config: Config,
+    /// Attach points, in groups.
+    pub groups: Vec<probes::Group>,
+    /// The typed script, one body for each group.
+    pub bodies: Vec<hir::Body>,
+    /// The script's maps.
+    pub maps: hir::Maps,
+    /// One program for each group, before optimization.
+    pub programs: Vec<ir::Program>,
+    /// The whole; `None` after an error.
+    pub object: Option<Object>,
+    /// Errors and warnings of all stages.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Compiled {
+    /// Whether an error was found.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// Compiles a script that was parsed without errors.
+pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options) -> Compiled {
+    let mut result = Compiled::default();
+    let (config, problems) = Config::read(script.config(), &options.environment);
+    result.config = config;
+    result.diagnostics.extend(problems);
+
+    let types = Types::new(machine, &script.c);
+    let needs = needs::of_probes(script);
+    let expand_options = ExpandOptions {
+        pid: options.pid,
+        child_pid: options.child_pid,
+        child_path: options.child_path.as_deref(),
+        params: &options.params,
+        allow_unsafe: options.allow_unsafe,
+        mode: options.mode,
+        traceable: options.traceable.as_ref(),
+        needs: &|probe| needs.get(probe).copied().unwrap_or_default(),
+    };
+    let expansion = probes::expand(script, &types, &result.config, &options.features, &expand_options);
+    result.diagnostics.extend(expansion.diagnostics);
+    result.groups = expansion.groups;
+
+    let checked = check::check(
+        &check::Input {
+            script,
+            groups: &result.groups,
+            machine,
+            config: &result.config,
+            features: &options.features,
+            params: &options.params,
+            child_pid: options.child_pid,
+            allow_unsafe: options.allow_unsafe,
+        },
+        &types,
+    );
+    result.diagnostics.extend(checked.diagnostics);
+    result.diagnostics.extend(types.take_problems());
+    result.bodies = checked.bodies;
+    result.maps = checked.maps;
+    if result.has_errors() {
+        return result;
+    }
+
+    let input = object::Input {
+        groups: &result.groups,
+        bodies: &result.bodies,
+        maps: &result.maps,
+        types: &types,
+        config: &result.config,
+        features: &options.features,
+        machine,
+    };
+    match object::build(&input) {
+        Ok(built) => {
+            result.programs = built.programs;
+            let mut object = built.object;
+            object.source = fathom_bpf::object::Source { name: options.source_name.clone(), text: text.to_owned() };
+            object.settings.is_unsafe = checked.is_unsafe;
+            object.missing = expansion.missing;
+            result.object = Some(object);
+        }
+        Err(diagnostic) => result.diagnostics.push(*diagnostic),
+    }
+    result
+}

@@ -1,1 +1,44 @@
-//! Placeholder head; replaced by the crate's first module.
+//! Fathom as a library: from a script to a running session.
+//!
+//! ```no_run
+//! use fathom::{Source, compile};
+//! let source = Source::text("stdin", "begin { printf(\"hello\\n\"); exit(); }");
+//! let machine = fathom_machine::Machine::at("/");
+//! let compiled = compile(&source, &machine, &Default::default());
+//! assert!(compiled.object.is_some());
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod report;
+
+use fathom_compiler::{Compiled, Options};
+use fathom_machine::Machine;
+use fathom_syntax::{ParseOptions, parse};
+
+/// A script and what to call it in messages.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// File name; `stdin` for scripts given on the command line.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+impl Source {
+    /// A script that is at hand.
+    pub fn text(name: impl Into<String>, text: impl Into<String>) -> Source {
+        Source { name: name.into(), text: text.into() }
+    }
+}
+
+/// Parses and compiles; problems of all stages are in the result's diagnostics.
+pub fn compile(source: &Source, machine: &Machine, options: &Options) -> Compiled {
+    let parsed = parse(&source.text, &ParseOptions::default());
+    if parsed.has_errors() {
+        return Compiled { diagnostics: parsed.diagnostics, ..Compiled::default() };
+    }
+    let options = Options { source_name: source.name.clone(), ..options.clone() };
+    let mut compiled = fathom_compiler::compile(&parsed.script, &source.text, machine, &options);
+    compiled.diagnostics.splice(0..0, parsed.diagnostics);
+    compiled
+}

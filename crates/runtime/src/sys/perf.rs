@@ -41,14 +41,14 @@ const IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
 pub struct Attributes {
     /// `PERF_TYPE_*` or the number of a PMU.
     pub kind: u32,
-    size: u32,
+    pub(crate) size: u32,
     /// What of that type.
     pub config: u64,
     /// Period or frequency.
     pub sample_period: u64,
     /// `PERF_SAMPLE_*`
     pub sample_type: u64,
-    read_format: u64,
+    pub(crate) read_format: u64,
     /// See [`flag`].
     pub flags: u64,
     /// Events or bytes.
@@ -59,7 +59,7 @@ pub struct Attributes {
     pub config1: u64,
     /// Breakpoint length, offset of a kprobe or uprobe.
     pub config2: u64,
-    unused: [u64; 5],
+    pub(crate) unused: [u64; 5],
 }
 
 /// Whose events are counted where.

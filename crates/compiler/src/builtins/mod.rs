@@ -1,0 +1,100 @@
+//! Builtin values and functions. One family is one file; a builtin is one row: its name, its check and its lowering.
+
+pub mod aggregate;
+mod clock;
+mod control;
+mod machine;
+mod maps;
+mod network;
+mod output;
+pub mod packet;
+mod print;
+mod probe;
+mod process;
+mod stack;
+mod strings;
+mod symbols;
+
+use std::fmt;
+
+use fathom_bpf::object::SourceSpan;
+use fathom_syntax::ast;
+
+use crate::check::{Call, Checker};
+use crate::hir::{Data, Expr};
+use crate::lower::{Lowerer, Place, Rvalue};
+use crate::ty::Type;
+
+/// A builtin value (`pid`) or function (`str(…)`).
+pub struct Builtin {
+    /// As written in scripts.
+    pub name: &'static str,
+    /// Checks a use and types it.
+    pub check: fn(&mut Checker<'_, '_>, &Call<'_>) -> Expr,
+    /// Generates code. Values larger than a word may be written straight to the place offered.
+    pub lower: fn(&mut Lowerer<'_, '_>, &Use<'_>, Option<Place>) -> Rvalue,
+}
+
+/// A use of a builtin, as its lowering sees it.
+pub struct Use<'u> {
+    /// Typed arguments, as its check left them.
+    pub args: &'u [Expr],
+    /// What its check noted.
+    pub data: &'u Data,
+    /// The value's type.
+    pub ty: &'u Type,
+    /// Where it stands.
+    pub span: SourceSpan,
+}
+
+/// An aggregation: a function whose result can only be assigned to a map.
+pub struct Aggregation {
+    /// As written in scripts.
+    pub name: &'static str,
+    /// Gives the type of the map's values and the number to aggregate.
+    pub check: fn(&mut Checker<'_, '_>, &ast::Name, &[ast::Expr]) -> Option<(Type, Option<Expr>)>,
+}
+
+const TABLES: [&[Builtin]; 13] = [
+    clock::TABLE,
+    control::TABLE,
+    machine::TABLE,
+    maps::TABLE,
+    network::TABLE,
+    output::TABLE,
+    packet::TABLE,
+    print::TABLE,
+    probe::TABLE,
+    process::TABLE,
+    stack::TABLE,
+    strings::TABLE,
+    symbols::TABLE,
+];
+
+/// The builtin of that name. `__builtin_X` is an older spelling of `X`.
+pub fn find(name: &str) -> Option<&'static Builtin> {
+    let name = name.strip_prefix("__builtin_").unwrap_or(name);
+    TABLES.iter().flat_map(|table| table.iter()).find(|builtin| builtin.name == name)
+}
+
+/// All names, for suggestions.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().flat_map(|table| table.iter()).map(|builtin| builtin.name)
+}
+
+/// The aggregation of that name.
+pub fn aggregation(name: &str) -> Option<&'static Aggregation> {
+    aggregate::TABLE.iter().find(|aggregation| aggregation.name == name)
+}
+
+impl PartialEq for Builtin {
+    fn eq(&self, other: &Builtin) -> bool {
+        self.name == other.name
+    }
+}
+
+impl fmt::Debug for Builtin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}

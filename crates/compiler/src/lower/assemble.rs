@@ -1,0 +1,258 @@
+//! Collects what all programs of an object share: maps, actions, places where helpers can fail.
+
+use fathom_bpf::layout::{hist_bucket_count, lhist_bucket_count};
+use fathom_bpf::map::{MapRole, ScriptMap, Storage};
+use fathom_bpf::object::{Action, ErrorSite};
+use fathom_bpf::{Layout, Map, MapId, MapKind};
+
+use crate::config::Config;
+use crate::hir::{MapInfo, Maps};
+use crate::ty::Type;
+use crate::types::Types;
+
+/// Stacks kept at a time, in each of the stack maps.
+const STACKS: u32 = 16384;
+/// Frames of a stack that the kernel records at most (`PERF_MAX_STACK_DEPTH`).
+pub const MAX_STACK_FRAMES: u32 = 127;
+
+/// The shared part of an object under construction.
+pub struct Assembly {
+    maps: Vec<Map>,
+    storages: Vec<Storage>,
+    actions: Vec<Action>,
+    error_sites: Vec<ErrorSite>,
+    events_size: u32,
+    events: Option<MapId>,
+    lost: Option<MapId>,
+    errors: Option<MapId>,
+    start_time: Option<MapId>,
+    stacks: Vec<(u32, MapId)>,
+}
+
+/// What [`Assembly::finish`] gives to the object.
+pub struct Assembled {
+    /// Indexed by [`MapId`].
+    pub maps: Vec<Map>,
+    /// Indexed by the action number of an event.
+    pub actions: Vec<Action>,
+    /// Indexed by the key of the error map.
+    pub error_sites: Vec<ErrorSite>,
+}
+
+impl Assembly {
+    /// Starts with the script's maps.
+    pub fn new(maps: &Maps, types: &Types<'_>, config: &Config) -> Assembly {
+        let mut assembly = Assembly {
+            maps: Vec::new(),
+            storages: Vec::new(),
+            actions: Vec::new(),
+            error_sites: Vec::new(),
+            events_size: events_bytes(config),
+            events: None,
+            lost: None,
+            errors: None,
+            start_time: None,
+            stacks: Vec::new(),
+        };
+        for info in &maps.maps {
+            let (map, storage) = script_map(info, types, config);
+            assembly.maps.push(map);
+            assembly.storages.push(storage);
+        }
+        assembly
+    }
+
+    /// The finished parts.
+    pub fn finish(mut self) -> Assembled {
+        if let Some(errors) = self.errors {
+            self.maps[errors.0 as usize].max_entries = (self.error_sites.len() as u32).max(1);
+        }
+        Assembled { maps: self.maps, actions: self.actions, error_sites: self.error_sites }
+    }
+
+    fn add(&mut self, map: Map) -> MapId {
+        self.maps.push(map);
+        MapId(self.maps.len() as u32 - 1)
+    }
+
+    /// How a script map's values are stored.
+    pub fn storage(&self, map: MapId) -> Storage {
+        self.storages[map.0 as usize]
+    }
+
+    /// Bytes of a map's kernel key.
+    pub fn key_size(&self, map: MapId) -> u32 {
+        self.maps[map.0 as usize].key_size
+    }
+
+    /// The number of an action.
+    pub fn action(&mut self, action: Action) -> u32 {
+        self.actions.push(action);
+        self.actions.len() as u32 - 1
+    }
+
+    /// The number of a place where a helper can fail.
+    pub fn error_site(&mut self, site: ErrorSite) -> u32 {
+        if let Some(known) = self.error_sites.iter().position(|candidate| *candidate == site) {
+            return known as u32;
+        }
+        self.error_sites.push(site);
+        self.error_sites.len() as u32 - 1
+    }
+
+    /// The ring buffer.
+    pub fn events(&mut self) -> MapId {
+        if let Some(events) = self.events {
+            return events;
+        }
+        let size = self.events_size;
+        let map = self.add(plain("events", MapKind::RingBuf, (0, 0), size, MapRole::Events));
+        self.events = Some(map);
+        map
+    }
+
+    /// The perf buffer that stands in for it.
+    pub fn perf_events(&mut self) -> MapId {
+        if let Some(events) = self.events {
+            return events;
+        }
+        let map = self.add(plain("events", MapKind::PerfEventArray, (4, 4), 0, MapRole::Events));
+        self.events = Some(map);
+        map
+    }
+
+    /// The counter of lost events.
+    pub fn lost(&mut self) -> MapId {
+        if let Some(lost) = self.lost {
+            return lost;
+        }
+        let map = self.add(plain("lost", MapKind::PerCpuArray, (4, 8), 1, MapRole::Lost));
+        self.lost = Some(map);
+        map
+    }
+
+    /// The counters of failed helpers.
+    pub fn errors(&mut self) -> MapId {
+        if let Some(errors) = self.errors {
+            return errors;
+        }
+        let map = self.add(plain("errors", MapKind::PerCpuArray, (4, 16), 1, MapRole::Errors));
+        self.errors = Some(map);
+        map
+    }
+
+    /// When the session started, for `elapsed`.
+    pub fn start_time(&mut self) -> MapId {
+        if let Some(start) = self.start_time {
+            return start;
+        }
+        let map = self.add(plain("start_time", MapKind::Array, (4, 8), 1, MapRole::StartTime));
+        self.start_time = Some(map);
+        map
+    }
+
+    /// The `index`-th stack map: sizes differ, so that stacks that collide in one do not in the other.
+    pub fn stacks(&mut self, index: u32) -> MapId {
+        if let Some((_, map)) = self.stacks.iter().find(|(known, _)| *known == index) {
+            return *map;
+        }
+        let entries = STACKS >> index;
+        let map = plain("stacks", MapKind::StackTrace, (4, MAX_STACK_FRAMES * 8), entries, MapRole::Stacks);
+        let map = self.add(map);
+        self.stacks.push((index, map));
+        map
+    }
+
+    /// Working memory of one program; its size follows.
+    pub fn scratch(&mut self) -> MapId {
+        self.add(plain("scratch", MapKind::PerCpuArray, (4, 8), 1, MapRole::Scratch))
+    }
+
+    /// See [`Assembly::scratch`].
+    pub fn set_scratch_size(&mut self, map: MapId, size: u32) {
+        self.maps[map.0 as usize].value_size = size.max(8);
+    }
+
+    /// Constant bytes.
+    pub fn read_only(&mut self, bytes: Vec<u8>) -> MapId {
+        const RDONLY_PROG: u32 = 1 << 7;
+        let size = bytes.len() as u32;
+        let mut map = plain("constants", MapKind::Array, (4, size), 1, MapRole::ReadOnly(bytes));
+        map.flags = RDONLY_PROG;
+        self.add(map)
+    }
+}
+
+fn plain(name: &str, kind: MapKind, (key_size, value_size): (u32, u32), max_entries: u32, role: MapRole) -> Map {
+    Map { name: name.to_owned(), kind, key_size, value_size, max_entries, flags: 0, role }
+}
+
+/// Size of the ring buffer: a power of two pages.
+fn events_bytes(config: &Config) -> u32 {
+    const PAGE: u64 = 4096;
+    const DEFAULT_PAGES: u64 = 4096;
+    const MAX_PAGES: u64 = 1 << 18;
+    let pages = config.ring_buffer_pages.unwrap_or(DEFAULT_PAGES).clamp(1, MAX_PAGES).next_power_of_two();
+    (pages * PAGE) as u32
+}
+
+/// The kernel map of a script map.
+fn script_map(info: &MapInfo, types: &Types<'_>, config: &Config) -> (Map, Storage) {
+    let value = types.layout(&info.value);
+    let key = match &info.key {
+        None | Some(Type::None) => None,
+        Some(key) => Some(types.layout(key)),
+    };
+    let storage = storage_for(&value, key.is_some());
+    let entries = info.declared.map_or(config.max_map_keys.clamp(1, 1 << 26) as u32, |declared| declared.max_entries);
+    let key_bytes = key.as_ref().map_or(4, Layout::size);
+    let (kind, key_size, value_size, max_entries) = match storage {
+        Storage::Plain => (MapKind::Hash, key_bytes, value.size(), entries),
+        Storage::Scalar => (MapKind::Array, 4, 8 + value.size(), 1),
+        Storage::PerCpu => (MapKind::PerCpuHash, key_bytes, value.size(), entries),
+        Storage::PerCpuScalar => (MapKind::PerCpuArray, 4, value.size(), 1),
+        Storage::Buckets => (MapKind::PerCpuHash, key_bytes.next_multiple_of(8) + 8, 8, entries),
+        Storage::BucketArray => (MapKind::PerCpuArray, 4, 8, bucket_count(&value)),
+    };
+    let kind = match (info.declared, storage) {
+        (Some(declared), Storage::Plain) => declared.kind,
+        (Some(declared), Storage::PerCpu | Storage::Buckets) if declared.kind == MapKind::LruHash => {
+            MapKind::LruPerCpuHash
+        }
+        (Some(declared), Storage::PerCpu | Storage::Buckets) if declared.kind.is_per_cpu() => declared.kind,
+        _ => kind,
+    };
+    let script = ScriptMap { name: format!("@{}", info.name), key, value, storage };
+    let name = if info.name.is_empty() { "at".to_owned() } else { info.name.clone() };
+    let map = Map {
+        name,
+        kind,
+        key_size: key_size.max(1),
+        value_size: value_size.max(1),
+        max_entries,
+        flags: 0,
+        role: MapRole::Script(script),
+    };
+    (map, storage)
+}
+
+fn storage_for(value: &Layout, is_keyed: bool) -> Storage {
+    let is_bucketed = matches!(value, Layout::Hist { .. } | Layout::Lhist { .. });
+    match (is_bucketed, value.is_aggregation(), is_keyed) {
+        (true, _, true) => Storage::Buckets,
+        (true, _, false) => Storage::BucketArray,
+        (false, true, true) => Storage::PerCpu,
+        (false, true, false) => Storage::PerCpuScalar,
+        (false, false, true) => Storage::Plain,
+        (false, false, false) => Storage::Scalar,
+    }
+}
+
+/// Buckets of a histogram.
+pub fn bucket_count(layout: &Layout) -> u32 {
+    match layout {
+        Layout::Hist { bits } => hist_bucket_count(*bits),
+        Layout::Lhist { min, max, step } => lhist_bucket_count(*min, *max, *step),
+        _ => unreachable!("lower: {layout:?} has no buckets"),
+    }
+}

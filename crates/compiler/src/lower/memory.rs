@@ -1,0 +1,417 @@
+//! Values in memory: temporaries, reads of kernel and user memory, copies.
+
+use fathom_bpf::Layout;
+use fathom_bpf::helper::Helper;
+
+use super::Lowerer;
+use crate::hir::Expr;
+use crate::ir::{BinaryOp, Memory, Op, Slot, Value, Width};
+use crate::ty::{Space, Type};
+
+/// Copies longer than this call a helper.
+const INLINE_COPY: u32 = 64;
+
+/// Memory of the program, as a base and an offset: valid in the function that made it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    pub base: Value,
+    pub offset: i32,
+    pub memory: Memory,
+}
+
+/// Memory of the program by name: valid in every function (a slot: in its own).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location {
+    Slot(Slot),
+    Scratch(u32),
+}
+
+/// The value of an expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rvalue {
+    /// One word.
+    Scalar(Value),
+    /// In the program's own memory, by the layout of its type.
+    Bytes(Place),
+    /// Somewhere else: to be read when needed.
+    Remote { address: Value, space: Space },
+    /// A string constant.
+    Literal(std::sync::Arc<[u8]>),
+    /// No value.
+    Nothing,
+}
+
+impl Place {
+    /// `by` bytes further.
+    pub fn plus(self, by: u32) -> Place {
+        Place { offset: self.offset + by as i32, ..self }
+    }
+}
+
+impl Lowerer<'_, '_> {
+    /// New memory of the program: on the stack when small.
+    pub(super) fn new_location(&mut self, size: u32, purpose: &str) -> Location {
+        if size <= self.env.on_stack_limit {
+            return Location::Slot(self.b.slot(size.max(1), 8, purpose));
+        }
+        self.scratch_location(size)
+    }
+
+    pub(super) fn scratch_location(&mut self, size: u32) -> Location {
+        let offset = self.scratch_size;
+        self.scratch_size += size.next_multiple_of(8);
+        if self.scratch_map.is_none() {
+            self.scratch_map = Some(self.out.scratch());
+        }
+        Location::Scratch(offset)
+    }
+
+    /// Where a location lies in the function being built.
+    pub(super) fn place(&mut self, location: Location) -> Place {
+        match location {
+            Location::Slot(slot) => Place { base: self.b.slot_address(slot), offset: 0, memory: Memory::Stack },
+            Location::Scratch(offset) => {
+                let base = match self.function.scratch {
+                    Some(base) => base,
+                    None => {
+                        let base = self.b.reserve_value();
+                        self.function.scratch = Some(base);
+                        base
+                    }
+                };
+                Place { base, offset: offset as i32, memory: Memory::Map }
+            }
+        }
+    }
+
+    /// Memory for a temporary of `size` bytes.
+    pub fn temporary(&mut self, size: u32, purpose: &str) -> Place {
+        let location = self.new_location(size, purpose);
+        self.place(location)
+    }
+
+    /// The place's address as a value.
+    pub fn address(&mut self, place: Place) -> Value {
+        if place.offset == 0 {
+            return place.base;
+        }
+        self.b.binary(BinaryOp::Add, place.base, place.offset)
+    }
+
+    /// Sets bytes to zero.
+    pub fn zero(&mut self, place: Place, len: u32) {
+        if len > 0 {
+            self.b.effect(Op::Zero { memory: place.memory, base: place.base, offset: place.offset, len });
+        }
+    }
+
+    /// Copies between the program's own memories.
+    pub fn copy(&mut self, to: Place, from: Place, len: u32, align: u32) {
+        if len == 0 || to == from {
+            return;
+        }
+        if len > INLINE_COPY {
+            let (to, from) = (self.address(to), self.address(from));
+            let len = self.b.constant(i64::from(len));
+            self.b.call(Helper::PROBE_READ_KERNEL, &[to, len, from]);
+            return;
+        }
+        self.b.effect(Op::Copy {
+            to: to.base,
+            to_offset: to.offset,
+            to_memory: to.memory,
+            from: from.base,
+            from_offset: from.offset,
+            from_memory: from.memory,
+            len,
+            align,
+        });
+    }
+
+    /// Loads a scalar of that type from the program's own memory.
+    pub fn load_scalar(&mut self, place: Place, ty: &Type) -> Value {
+        let (size, signed) = self.scalar_size(ty);
+        let width = Width::from_bytes(size).unwrap_or(Width::B8);
+        self.b.emit(Op::Load { width, signed, memory: place.memory, base: place.base, offset: place.offset })
+    }
+
+    /// Stores a scalar of that type.
+    pub fn store_scalar(&mut self, place: Place, ty: &Type, value: Value) {
+        let (size, _) = self.scalar_size(ty);
+        let width = Width::from_bytes(size).unwrap_or(Width::B8);
+        self.b.store(width, place.memory, place.base, place.offset, value);
+    }
+
+    /// Bytes and sign of a scalar in memory.
+    pub fn scalar_size(&mut self, ty: &Type) -> (u32, bool) {
+        match self.layout(ty) {
+            Layout::Int { size, signed } | Layout::Enum { size, signed, .. } => (size, signed),
+            other => (other.size().max(1), false),
+        }
+    }
+
+    /// `bpf_probe_read_{kernel,user}[_str]`
+    pub fn read_helper(&self, space: Space, is_string: bool) -> Helper {
+        let is_user = match space {
+            Space::User => true,
+            Space::Kernel | Space::Context | Space::Own => false,
+            Space::Unknown => self.group.context.is_user,
+        };
+        match (is_user, is_string) {
+            (true, true) => Helper::PROBE_READ_USER_STR,
+            (true, false) => Helper::PROBE_READ_USER,
+            (false, true) => Helper::PROBE_READ_KERNEL_STR,
+            (false, false) => Helper::PROBE_READ_KERNEL,
+        }
+    }
+
+    /// Reads `len` bytes of other memory; bytes that cannot be read are zero.
+    pub fn read_remote(&mut self, to: Place, len: u32, address: Value, space: Space) {
+        let helper = self.read_helper(space, false);
+        let to = self.address(to);
+        let len = self.b.constant(i64::from(len));
+        self.b.call(helper, &[to, len, address]);
+    }
+
+    /// Reads a scalar from other memory; 0 if it cannot be read.
+    pub fn read_remote_scalar(&mut self, address: Value, space: Space, size: u32, signed: bool) -> Value {
+        let width = Width::from_bytes(size).unwrap_or(Width::B8);
+        if matches!(space, Space::Own) {
+            return self.b.emit(Op::Load { width, signed, memory: Memory::Map, base: address, offset: 0 });
+        }
+        let slot = self.b.slot(8, 8, "a value read from memory");
+        let base = self.b.slot_address(slot);
+        let place = Place { base, offset: 0, memory: Memory::Stack };
+        self.read_remote(place, width.bytes(), address, space);
+        self.b.emit(Op::Load { width, signed, memory: Memory::Stack, base, offset: 0 })
+    }
+
+    /// A value as one word: an address for what lies elsewhere.
+    pub fn word(&mut self, value: Rvalue, ty: &Type) -> Value {
+        match value {
+            Rvalue::Scalar(value) => value,
+            Rvalue::Bytes(place) => self.load_scalar(place, ty),
+            Rvalue::Remote { address, .. } => address,
+            Rvalue::Literal(_) | Rvalue::Nothing => self.b.constant(0),
+        }
+    }
+
+    /// The value's bytes in the program's memory, copied there if they are elsewhere.
+    pub fn bytes(&mut self, expr: &Expr) -> Place {
+        let value = self.rvalue(expr);
+        if let Rvalue::Bytes(place) = value {
+            return place;
+        }
+        let size = self.size_of(&expr.ty);
+        let place = self.temporary(size, "a temporary value");
+        self.store_rvalue(&value, &expr.ty, place, &expr.ty);
+        place
+    }
+
+    /// Evaluates `expr` straight into memory, converted to `ty`.
+    pub fn store(&mut self, expr: &Expr, to: Place, ty: &Type) {
+        self.at(expr.span, |lower| lower.store_here(expr, to, ty));
+    }
+
+    fn store_here(&mut self, expr: &Expr, to: Place, ty: &Type) {
+        use crate::hir::ExprKind;
+        match &expr.kind {
+            ExprKind::Tuple(elements) => self.store_elements(elements, to, ty),
+            ExprKind::Record(elements) => self.store_elements(elements, to, ty),
+            ExprKind::Builtin { builtin, args, data } if !super::is_register(&expr.ty) => {
+                let wanted = if *ty == expr.ty || self.is_same_shape(ty, &expr.ty) { Some(to) } else { None };
+                let used = crate::builtins::Use { args, data, ty: &expr.ty, span: expr.span };
+                let value = (builtin.lower)(self, &used, wanted);
+                if value != Rvalue::Bytes(to) {
+                    self.store_rvalue(&value, &expr.ty, to, ty);
+                }
+            }
+            ExprKind::Choose { condition, then, otherwise } if !super::is_register(ty) => {
+                let (yes, no, done) = (self.b.block(), self.b.block(), self.b.block());
+                self.branch_on(condition, yes, no);
+                self.b.enter(yes);
+                self.store(then, to, ty);
+                self.b.jump(done);
+                self.b.enter(no);
+                self.store(otherwise, to, ty);
+                self.b.jump(done);
+                self.b.enter(done);
+            }
+            ExprKind::Map { map, key } if !super::is_register(&expr.ty) => {
+                self.map_value_into(*map, key.as_deref(), to, ty);
+            }
+            _ => {
+                let value = self.rvalue(expr);
+                self.store_rvalue(&value, &expr.ty, to, ty);
+            }
+        }
+    }
+
+    /// Whether bytes of one type can be written directly where the other is wanted.
+    fn is_same_shape(&mut self, wanted: &Type, got: &Type) -> bool {
+        match (wanted, got) {
+            (Type::String { size: a }, Type::String { size: b }) | (Type::Buffer { size: a }, Type::Buffer { size: b }) => {
+                a >= b
+            }
+            _ => false,
+        }
+    }
+
+    fn store_elements(&mut self, elements: &[Expr], to: Place, ty: &Type) {
+        let layout = self.layout(ty);
+        let types: Vec<Type> = match ty {
+            Type::Tuple(types) => types.to_vec(),
+            Type::Record(fields) => fields.iter().map(|(_, ty)| ty.clone()).collect(),
+            _ => unreachable!("lower: elements of {ty}"),
+        };
+        if let Layout::Tuple { fields, .. } | Layout::Record { fields, .. } = &layout {
+            for ((element, ty), field) in elements.iter().zip(&types).zip(fields.iter()) {
+                self.store(element, to.plus(field.offset), ty);
+            }
+        }
+    }
+
+    /// Writes a value into memory, converted from `from` to `ty`.
+    pub fn store_rvalue(&mut self, value: &Rvalue, from: &Type, to: Place, ty: &Type) {
+        match value {
+            Rvalue::Scalar(value) => self.store_scalar(to, ty, *value),
+            Rvalue::Literal(text) => self.store_literal(text, to, ty),
+            Rvalue::Bytes(place) => self.convert(*place, from, to, ty),
+            Rvalue::Remote { address, space } => self.store_remote(*address, *space, from, to, ty),
+            Rvalue::Nothing => {
+                let size = self.size_of(ty);
+                self.zero(to, size);
+            }
+        }
+    }
+
+    fn store_literal(&mut self, text: &[u8], to: Place, ty: &Type) {
+        let limit = (self.size_of(ty).max(1) - 1) as usize;
+        let mut bytes = text[..text.len().min(limit)].to_vec();
+        bytes.push(0);
+        self.store_bytes(&bytes, to);
+    }
+
+    /// Writes constant bytes.
+    pub fn store_bytes(&mut self, bytes: &[u8], to: Place) {
+        let mut at = 0usize;
+        while at < bytes.len() {
+            let left = bytes.len() - at;
+            let aligned = 1usize << (to.offset as usize + at).trailing_zeros().min(3);
+            let size = [8usize, 4, 2, 1].into_iter().find(|size| *size <= left && *size <= aligned).unwrap_or(1);
+            let mut word = [0u8; 8];
+            word[..size].copy_from_slice(&bytes[at..at + size]);
+            let number = i64::from_le_bytes(word);
+            let width = Width::from_bytes(size as u32).unwrap_or(Width::B1);
+            let offset = to.offset + at as i32;
+            let fits = size < 8 || i32::try_from(number).is_ok();
+            if fits {
+                self.b.store(width, to.memory, to.base, offset, number as i32);
+            } else {
+                let value = self.b.constant(number);
+                self.b.store(width, to.memory, to.base, offset, value);
+            }
+            at += size;
+        }
+    }
+
+    /// Copies between layouts of types that go together.
+    fn convert(&mut self, from: Place, from_ty: &Type, to: Place, ty: &Type) {
+        match (from_ty, ty) {
+            (Type::String { size: a }, Type::String { size: b }) => self.copy_string(from, *a, to, *b),
+            (Type::Array { element, len }, Type::String { size }) if self.env.types.size_of(element) == 1 => {
+                self.copy_string(from, *len, to, *size);
+            }
+            (Type::Tuple(a), Type::Tuple(b)) if a != b => {
+                let (a, b) = (a.to_vec(), b.to_vec());
+                self.convert_elements(from, from_ty, &a, to, ty, &b);
+            }
+            (Type::Record(a), Type::Record(b)) if a != b => self.convert_records(from, from_ty, a, to, ty, b),
+            (Type::Buffer { size: a }, Type::Buffer { size: b }) => self.copy(to, from, 4 + (*a).min(*b), 4),
+            (a, b) if super::is_register(a) && super::is_register(b) => {
+                let value = self.load_scalar(from, a);
+                self.store_scalar(to, b, value);
+            }
+            _ => {
+                let layout = self.layout(ty);
+                self.copy(to, from, layout.size(), layout.align());
+            }
+        }
+    }
+
+    fn copy_string(&mut self, from: Place, from_size: u32, to: Place, size: u32) {
+        let len = from_size.min(size);
+        if len <= INLINE_COPY / 2 {
+            self.copy(to, from, len, 1);
+            if from_size > size {
+                self.b.store(Width::B1, to.memory, to.base, to.offset + size as i32 - 1, 0);
+            } else if from_size < size {
+                self.b.store(Width::B1, to.memory, to.base, to.offset + from_size as i32, 0);
+            }
+            return;
+        }
+        let (to, from) = (self.address(to), self.address(from));
+        let len = self.b.constant(i64::from(len));
+        self.b.call(Helper::PROBE_READ_KERNEL_STR, &[to, len, from]);
+    }
+
+    fn convert_elements(&mut self, from: Place, from_ty: &Type, a: &[Type], to: Place, ty: &Type, b: &[Type]) {
+        let (from_layout, layout) = (self.layout(from_ty), self.layout(ty));
+        let offsets = |layout: &Layout| -> Vec<u32> {
+            match layout {
+                Layout::Tuple { fields, .. } | Layout::Record { fields, .. } => {
+                    fields.iter().map(|field| field.offset).collect()
+                }
+                _ => Vec::new(),
+            }
+        };
+        for (index, (from_offset, offset)) in offsets(&from_layout).into_iter().zip(offsets(&layout)).enumerate() {
+            self.convert(from.plus(from_offset), &a[index], to.plus(offset), &b[index]);
+        }
+    }
+
+    fn convert_records(
+        &mut self,
+        from: Place,
+        from_ty: &Type,
+        a: &[(String, Type)],
+        to: Place,
+        ty: &Type,
+        b: &[(String, Type)],
+    ) {
+        let (from_layout, layout) = (self.layout(from_ty), self.layout(ty));
+        let (Layout::Record { fields: from_fields, .. }, Layout::Record { fields, .. }) = (&from_layout, &layout) else {
+            unreachable!("lower: a record without record layout");
+        };
+        for (field, (name, ty)) in fields.iter().zip(b) {
+            let Some(index) = a.iter().position(|(candidate, _)| candidate == name) else { continue };
+            self.convert(from.plus(from_fields[index].offset), &a[index].1, to.plus(field.offset), ty);
+        }
+    }
+
+    fn store_remote(&mut self, address: Value, space: Space, from: &Type, to: Place, ty: &Type) {
+        if super::is_register(ty) {
+            let (size, signed) = self.scalar_size(from);
+            let value = self.read_remote_scalar(address, space, size, signed);
+            self.store_scalar(to, ty, value);
+            return;
+        }
+        if let (Type::Array { len, .. } | Type::String { size: len }, Type::String { size }) = (from, ty) {
+            let helper = self.read_helper(space, true);
+            let to = self.address(to);
+            let len = self.b.constant(i64::from((*len).clamp(1, *size)));
+            self.b.call(helper, &[to, len, address]);
+            return;
+        }
+        let size = self.size_of(ty);
+        self.read_remote(to, size, address, space);
+    }
+
+    /// Reads a NUL-terminated string of at most `size` bytes; an unreadable one is empty (the kernel's helper sees to
+    /// that). Gives the helper's result: the length with the NUL, or an error.
+    pub fn read_string(&mut self, to: Place, size: Value, address: Value, space: Space) -> Value {
+        let helper = self.read_helper(space, true);
+        let pointer = self.address(to);
+        self.b.call(helper, &[pointer, size, address])
+    }
+}

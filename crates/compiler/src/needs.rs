@@ -1,0 +1,29 @@
+//! What the body of a probe asks of its attach points, seen before anything is typed.
+
+use fathom_syntax::ast::{Expr, ExprKind, Script};
+use fathom_syntax::visit;
+
+use crate::probes::Needs;
+
+/// One entry for each probe, in the order of the script.
+pub fn of_probes(script: &Script) -> Vec<Needs> {
+    script
+        .probes()
+        .map(|probe| {
+            let mut needs = Needs::default();
+            let mut pending: Vec<&Expr> = probe.predicate.iter().collect();
+            visit::block_exprs(&probe.body, &mut |expr| pending.push(expr));
+            while let Some(expr) = pending.pop() {
+                if let ExprKind::Ident(name) | ExprKind::Call { callee: fathom_syntax::ast::Name { text: name, .. }, .. } = &expr.kind {
+                    match name.as_str() {
+                        "probe" | "__builtin_probe" => needs.identity = true,
+                        "args" | "ctx" | "retval" => needs.args = true,
+                        _ => {}
+                    }
+                }
+                visit::child_exprs(&expr.kind, &mut |child| pending.push(child));
+            }
+            needs
+        })
+        .collect()
+}
