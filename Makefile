@@ -5,7 +5,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # The static release binary; cargo says where it has put it.
-BUILD   := cargo xtask build
+BUILD   := scripts/build.sh
 
 .PHONY: demo test bench install dist clean fmt lint vm
 
@@ -14,8 +14,8 @@ demo:
 	fathom=$$($(BUILD)) && scripts/demo.sh "$$fathom"
 
 test:
-	scripts/setup.sh all
-	cargo xtask test
+	scripts/setup.sh build
+	scripts/test.sh
 
 vm:
 	scripts/setup.sh all
@@ -42,4 +42,5 @@ fmt:
 	cargo fmt --all
 
 lint:
-	cargo xtask test fmt clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets

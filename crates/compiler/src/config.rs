@@ -110,10 +110,23 @@ impl Default for Config {
 /// Environment variables of this prefix are settings.
 const PREFIX: &str = "BPFTRACE_";
 /// Keys that did something once.
-const DEPRECATED: [&str; 6] =
-    ["symbol_source", "max_type_res_iterations", "unstable_addr", "unstable_import", "unstable_macro", "unstable_map_decl"];
+const DEPRECATED: [&str; 6] = [
+    "symbol_source",
+    "max_type_res_iterations",
+    "unstable_addr",
+    "unstable_import",
+    "unstable_macro",
+    "unstable_map_decl",
+];
 /// Variables of that prefix that are read elsewhere.
-const ENVIRONMENT_ONLY: [&str; 6] = ["btf", "kernel_source", "kernel_build", "vmlinux", "color", "dummy_ts_map"];
+const ENVIRONMENT_ONLY: [&str; 6] = [
+    "btf",
+    "kernel_source",
+    "kernel_build",
+    "vmlinux",
+    "color",
+    "dummy_ts_map",
+];
 
 /// One setting.
 struct Setting {
@@ -176,18 +189,28 @@ settings! {
 
 impl Config {
     /// Settings of a script's block and of the environment, with what is wrong with them.
-    pub fn read(block: Option<&ast::Config>, environment: &BTreeMap<String, String>) -> (Config, Vec<Diagnostic>) {
+    pub fn read(
+        block: Option<&ast::Config>,
+        environment: &BTreeMap<String, String>,
+    ) -> (Config, Vec<Diagnostic>) {
         let mut config = Config::default();
         let mut problems = Vec::new();
         for entry in block.map_or(&[][..], |block| &block.entries) {
             let given = Given::of(&entry.value);
             if let Some(given) = given {
-                config.set(&entry.key.text, &given, (entry.key.span, entry.value_span), &mut problems);
+                config.set(
+                    &entry.key.text,
+                    &given,
+                    (entry.key.span, entry.value_span),
+                    &mut problems,
+                );
             }
         }
         let nowhere = block.map_or_else(Span::default, |block| block.span.before());
         for (name, value) in environment {
-            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            let Some(key) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
             if ENVIRONMENT_ONLY.contains(&key.to_ascii_lowercase().as_str()) {
                 continue;
             }
@@ -197,9 +220,20 @@ impl Config {
     }
 
     /// A value of the environment that is wrong is no fault of the script: it is named as what it is.
-    fn set_from_environment(&mut self, name: &str, value: &str, place: Span, problems: &mut Vec<Diagnostic>) {
+    fn set_from_environment(
+        &mut self,
+        name: &str,
+        value: &str,
+        place: Span,
+        problems: &mut Vec<Diagnostic>,
+    ) {
         let mut found = Vec::new();
-        self.set(name, &Given::Text(value.to_string()), (place, place), &mut found);
+        self.set(
+            name,
+            &Given::Text(value.to_string()),
+            (place, place),
+            &mut found,
+        );
         for mut problem in found {
             problem.message = format!("environment variable {name}={value}: {}", problem.message);
             problem.label.clear();
@@ -208,13 +242,21 @@ impl Config {
         }
     }
 
-    fn set(&mut self, written: &str, given: &Given, places: (Span, Span), problems: &mut Vec<Diagnostic>) {
+    fn set(
+        &mut self,
+        written: &str,
+        given: &Given,
+        places: (Span, Span),
+        problems: &mut Vec<Diagnostic>,
+    ) {
         let (key_place, value_place) = places;
         let lower = written.to_ascii_lowercase();
         let key = lower.strip_prefix("bpftrace_").unwrap_or(&lower);
         if DEPRECATED.contains(&key) {
             let message = format!("the setting `{key}` has no effect any more");
-            problems.push(Diagnostic::warning("deprecated-config", key_place, message).help("leave it out"));
+            problems.push(
+                Diagnostic::warning("deprecated-config", key_place, message).help("leave it out"),
+            );
             return;
         }
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
@@ -223,13 +265,18 @@ impl Config {
         };
         if (setting.set)(self, given).is_none() {
             let message = format!("`{key}` takes {}, not {given}", setting.takes);
-            problems.push(Diagnostic::error("bad-config-value", value_place, message).label(format!("not {}", setting.takes)));
+            problems.push(
+                Diagnostic::error("bad-config-value", value_place, message)
+                    .label(format!("not {}", setting.takes)),
+            );
         }
     }
 
     /// All settings by name, as the `config` builtin shows them.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, Shown)> + '_ {
-        SETTINGS.iter().map(|setting| (setting.key, (setting.get)(self)))
+        SETTINGS
+            .iter()
+            .map(|setting| (setting.key, (setting.get)(self)))
     }
 
     /// What the running side needs of it.
@@ -247,9 +294,17 @@ impl Config {
 }
 
 fn unknown_key(key: &str, place: Span) -> Diagnostic {
-    let problem = Diagnostic::error("unknown-config", place, format!("there is no setting `{key}`")).label("not a setting");
+    let problem = Diagnostic::error(
+        "unknown-config",
+        place,
+        format!("there is no setting `{key}`"),
+    )
+    .label("not a setting");
     if ENVIRONMENT_ONLY.contains(&key) {
-        return problem.help(format!("set it in the environment: {PREFIX}{}=…", key.to_ascii_uppercase()));
+        return problem.help(format!(
+            "set it in the environment: {PREFIX}{}=…",
+            key.to_ascii_uppercase()
+        ));
     }
     match suggest(key, SETTINGS.iter().map(|setting| setting.key)) {
         Some(best) => problem.fix(format!("did you mean `{best}`?"), place, best),
@@ -294,7 +349,9 @@ impl Given {
     /// A word, whatever its quotes and case.
     fn word(&self) -> Option<String> {
         match self {
-            Given::Word(text) | Given::Quoted(text) | Given::Text(text) => Some(text.trim().to_ascii_lowercase()),
+            Given::Word(text) | Given::Quoted(text) | Given::Text(text) => {
+                Some(text.trim().to_ascii_lowercase())
+            }
             _ => None,
         }
     }
@@ -383,7 +440,10 @@ impl ValueKind for Pages {
 
     fn read(given: &Given) -> Option<Option<u64>> {
         // The kernel wants a power of two.
-        given.int().filter(|pages| (1..=1 << 20).contains(pages)).map(|pages| Some(pages.next_power_of_two()))
+        given
+            .int()
+            .filter(|pages| (1..=1 << 20).contains(pages))
+            .map(|pages| Some(pages.next_power_of_two()))
     }
 
     fn show(value: &Option<u64>) -> Shown {
@@ -412,8 +472,14 @@ impl ValueKind for Text {
 struct License;
 
 /// Licenses that the kernel takes for compatible with its own.
-const LICENSES: [&str; 6] =
-    ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+const LICENSES: [&str; 6] = [
+    "GPL",
+    "GPL v2",
+    "GPL and additional rights",
+    "Dual BSD/GPL",
+    "Dual MIT/GPL",
+    "Dual MPL/GPL",
+];
 
 impl ValueKind for License {
     type Value = String;

@@ -98,23 +98,54 @@ pub enum StmtKind {
     /// For its effect.
     Expr(Expr),
     /// `$x = e`, converted to the variable's type when stored.
-    SetVariable { variable: VariableRef, value: Expr },
+    SetVariable {
+        variable: VariableRef,
+        value: Expr,
+    },
     /// `let $x;`: zero.
     ZeroVariable(VariableRef),
     /// `@x[key] = e`
-    SetMap { map: MapRef, key: Option<Expr>, value: Expr },
+    SetMap {
+        map: MapRef,
+        key: Option<Expr>,
+        value: Expr,
+    },
     /// `@x[key] = count()` and the like.
-    Aggregate { map: MapRef, key: Option<Expr>, value: Option<Expr> },
+    Aggregate {
+        map: MapRef,
+        key: Option<Expr>,
+        value: Option<Expr>,
+    },
     /// `@x[key] += e`: one atomic add where the result is not used.
-    AddMap { map: MapRef, key: Option<Expr>, value: Expr, is_subtraction: bool },
+    AddMap {
+        map: MapRef,
+        key: Option<Expr>,
+        value: Expr,
+        is_subtraction: bool,
+    },
     /// `while`
-    While { condition: Expr, body: Block },
+    While {
+        condition: Expr,
+        body: Block,
+    },
     /// `for ($kv : @map)`
-    ForMap { variable: VariableRef, map: MapRef, body: Block },
+    ForMap {
+        variable: VariableRef,
+        map: MapRef,
+        body: Block,
+    },
     /// `for ($i : a..b)`
-    ForRange { variable: VariableRef, start: Expr, end: Expr, body: Block },
+    ForRange {
+        variable: VariableRef,
+        start: Expr,
+        end: Expr,
+        body: Block,
+    },
     /// `unroll`, the count known.
-    Unroll { count: u32, body: Block },
+    Unroll {
+        count: u32,
+        body: Block,
+    },
     Break,
     Continue,
     /// Leaves the probe (with a result for `test` probes).
@@ -139,36 +170,73 @@ pub enum ExprKind {
     Str(Arc<[u8]>),
     Variable(VariableRef),
     /// `@x`, `@x[key]`: missing keys give zeros. For aggregations: the sum over CPUs.
-    Map { map: MapRef, key: Option<Box<Expr>> },
+    Map {
+        map: MapRef,
+        key: Option<Box<Expr>>,
+    },
     /// `args.x`, `arg0`, `retval`.
     Argument(Box<Argument>),
     /// `base.member` of a struct or union: `base` is the struct (an lvalue in some memory).
-    Member { base: Box<Expr>, offset: u32, bits: Option<(u32, u32)> },
+    Member {
+        base: Box<Expr>,
+        offset: u32,
+        bits: Option<(u32, u32)>,
+    },
     /// The n-th element of a tuple or field of a record.
-    Element { base: Box<Expr>, index: u32 },
+    Element {
+        base: Box<Expr>,
+        index: u32,
+    },
     /// `*p`: an lvalue at the pointer's target.
     Dereference(Box<Expr>),
     /// `a[i]`, an lvalue within the array.
-    Index { base: Box<Expr>, index: Box<Expr> },
+    Index {
+        base: Box<Expr>,
+        index: Box<Expr>,
+    },
     /// `&$x`, `&@m[k]`: the operand's address.
     AddressOf(Box<Expr>),
     Negate(Box<Expr>),
     Complement(Box<Expr>),
     Not(Box<Expr>),
     /// Integer and pointer arithmetic; operands already scaled and converted.
-    Arithmetic { op: ir::BinaryOp, is_signed: bool, left: Box<Expr>, right: Box<Expr> },
+    Arithmetic {
+        op: ir::BinaryOp,
+        is_signed: bool,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// Integers, pointers and booleans.
-    Compare { op: ir::Compare, left: Box<Expr>, right: Box<Expr> },
+    Compare {
+        op: ir::Compare,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// Strings, buffers, arrays, tuples: equal or not.
-    SameBytes { negated: bool, left: Box<Expr>, right: Box<Expr> },
+    SameBytes {
+        negated: bool,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     And(Box<Expr>, Box<Expr>),
     Or(Box<Expr>, Box<Expr>),
     /// `c ? a : b`, `if` with a value.
-    Choose { condition: Box<Expr>, then: Box<Expr>, otherwise: Box<Expr> },
+    Choose {
+        condition: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Box<Expr>,
+    },
     /// `a ?: b`
-    Elvis { value: Box<Expr>, otherwise: Box<Expr> },
+    Elvis {
+        value: Box<Expr>,
+        otherwise: Box<Expr>,
+    },
     /// `if` without a value.
-    If { condition: Box<Expr>, then: Box<Block>, otherwise: Option<Box<Block>> },
+    If {
+        condition: Box<Expr>,
+        then: Box<Block>,
+        otherwise: Option<Box<Block>>,
+    },
     /// A block with or without a value.
     Block(Box<Block>),
     /// To the expression's type.
@@ -177,9 +245,17 @@ pub enum ExprKind {
     /// In the order of the type's fields.
     Record(Vec<Expr>),
     /// `++`, `--`.
-    Step { target: Box<Expr>, delta: i64, is_prefix: bool },
+    Step {
+        target: Box<Expr>,
+        delta: i64,
+        is_prefix: bool,
+    },
     /// A builtin value or function.
-    Builtin { builtin: &'static Builtin, args: Vec<Expr>, data: Data },
+    Builtin {
+        builtin: &'static Builtin,
+        args: Vec<Expr>,
+        data: Data,
+    },
     /// A type used as an argument (`sizeof`-like builtins take it apart).
     Type,
 }
@@ -193,18 +269,30 @@ pub enum Data {
     Text(Arc<str>),
     Map(MapRef),
     /// `print(@m, top, div)`
-    PrintMap { map: MapRef, top: Option<u64>, divisor: Option<u64> },
+    PrintMap {
+        map: MapRef,
+        top: Option<u64>,
+        divisor: Option<u64>,
+    },
 }
 
 impl Expr {
     /// Stands for an expression that was already complained about.
     pub fn error(span: SourceSpan) -> Expr {
-        Expr { kind: ExprKind::Error, ty: Type::Error, span }
+        Expr {
+            kind: ExprKind::Error,
+            ty: Type::Error,
+            span,
+        }
     }
 
     /// An integer constant.
     pub fn int(value: i64, ty: Type, span: SourceSpan) -> Expr {
-        Expr { kind: ExprKind::Int(value), ty, span }
+        Expr {
+            kind: ExprKind::Int(value),
+            ty,
+            span,
+        }
     }
 
     /// The value of an integer (or boolean) constant.

@@ -100,7 +100,13 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
         traceable: options.traceable.as_ref(),
         needs: &|probe| needs.get(probe).copied().unwrap_or_default(),
     };
-    let expansion = probes::expand(script, &types, &result.config, &options.features, &expand_options);
+    let expansion = probes::expand(
+        script,
+        &types,
+        &result.config,
+        &options.features,
+        &expand_options,
+    );
     result.diagnostics.extend(expansion.diagnostics);
     result.groups = expansion.groups;
 
@@ -138,7 +144,10 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
         Ok(built) => {
             result.programs = built.programs;
             let mut object = built.object;
-            object.source = fathom_bpf::object::Source { name: options.source_name.clone(), text: text.to_owned() };
+            object.source = fathom_bpf::object::Source {
+                name: options.source_name.clone(),
+                text: text.to_owned(),
+            };
             object.settings.is_unsafe = checked.is_unsafe;
             object.missing = expansion.missing;
             result.object = Some(object);

@@ -14,7 +14,12 @@ pub fn of_probes(script: &Script) -> Vec<Needs> {
             let mut pending: Vec<&Expr> = probe.predicate.iter().collect();
             visit::block_exprs(&probe.body, &mut |expr| pending.push(expr));
             while let Some(expr) = pending.pop() {
-                if let ExprKind::Ident(name) | ExprKind::Call { callee: fathom_syntax::ast::Name { text: name, .. }, .. } = &expr.kind {
+                if let ExprKind::Ident(name)
+                | ExprKind::Call {
+                    callee: fathom_syntax::ast::Name { text: name, .. },
+                    ..
+                } = &expr.kind
+                {
                     match name.as_str() {
                         "probe" | "__builtin_probe" => needs.identity = true,
                         "args" | "ctx" | "retval" => needs.args = true,

@@ -1,7 +1,7 @@
 //! Typed bodies to the finished object: lowering, code generation, joining.
 
-use fathom_bpf::object::{AttachPoint, Place, Program, ProgramId, ProgramKind};
 use fathom_bpf::Object;
+use fathom_bpf::object::{AttachPoint, Place, Program, ProgramId, ProgramKind};
 use fathom_machine::Machine;
 use fathom_syntax::{Diagnostic, Span};
 
@@ -11,8 +11,8 @@ use crate::features::Features;
 use crate::hir::{Body, Maps};
 use crate::ir;
 use crate::lower::{self, Assembly, Env};
-use crate::probes::context::ContextKind;
 use crate::probes::Group;
+use crate::probes::context::ContextKind;
 use crate::types::Types;
 
 /// What the stages before found out.
@@ -54,7 +54,10 @@ pub fn build(input: &Input<'_, '_>) -> Result<Built, Box<Diagnostic>> {
             Err(error) => return Err(Box::new(explain(&error))),
         }
     }
-    Err(Box::new(last.as_ref().map_or_else(|| unreachable!("object: no stack limit was tried"), explain)))
+    Err(Box::new(last.as_ref().map_or_else(
+        || unreachable!("object: no stack limit was tried"),
+        explain,
+    )))
 }
 
 fn build_with(input: &Input<'_, '_>, on_stack_limit: u32) -> Result<Built, BackendError> {
@@ -64,7 +67,10 @@ fn build_with(input: &Input<'_, '_>, on_stack_limit: u32) -> Result<Built, Backe
         config: input.config,
         features: input.features,
         maps: input.maps,
-        cpu_count: input.machine.possible_cpus().map_or(1, |cpus| cpus.len() as u32),
+        cpu_count: input
+            .machine
+            .possible_cpus()
+            .map_or(1, |cpus| cpus.len() as u32),
         on_stack_limit,
     };
     let mut object = Object {
@@ -75,7 +81,14 @@ fn build_with(input: &Input<'_, '_>, on_stack_limit: u32) -> Result<Built, Backe
     let mut programs = Vec::new();
     for (index, (group, body)) in input.groups.iter().zip(input.bodies).enumerate() {
         let first_point = object.attach_points.len() as u64;
-        let program = lower::lower(&env, &mut assembly, group, first_point, body, program_result(group));
+        let program = lower::lower(
+            &env,
+            &mut assembly,
+            group,
+            first_point,
+            body,
+            program_result(group),
+        );
         object.programs.push(program_code(group, index, &program)?);
         push_points(&mut object, group, ProgramId(index as u32));
         programs.push(program);
@@ -87,7 +100,11 @@ fn build_with(input: &Input<'_, '_>, on_stack_limit: u32) -> Result<Built, Backe
     Ok(Built { object, programs })
 }
 
-fn program_code(group: &Group, index: usize, program: &ir::Program) -> Result<Program, BackendError> {
+fn program_code(
+    group: &Group,
+    index: usize,
+    program: &ir::Program,
+) -> Result<Program, BackendError> {
     let compiled = backend::compile(program, &backend::Options::default())?;
     Ok(Program {
         name: format!("{}_{index}", group.context.provider),
@@ -119,8 +136,15 @@ fn push_points(object: &mut Object, group: &Group, program: ProgramId) {
                 0 => with_cookies(&point.place, first, point.names.len()),
                 _ => Place::Member { of: first as u32 },
             };
-            let cookie = (group.points.len() > 1 || point.names.len() > 1).then_some(first + index as u64);
-            object.attach_points.push(AttachPoint { name: name.clone(), program, cookie, place, span });
+            let cookie =
+                (group.points.len() > 1 || point.names.len() > 1).then_some(first + index as u64);
+            object.attach_points.push(AttachPoint {
+                name: name.clone(),
+                program,
+                cookie,
+                place,
+                span,
+            });
         }
     }
 }
@@ -136,13 +160,19 @@ fn with_cookies(place: &Place, first: u64, count: usize) -> Place {
 }
 
 fn explain(error: &BackendError) -> Diagnostic {
-    let place = |span: fathom_bpf::object::SourceSpan| Span::new(Default::default(), span.start, span.end);
+    let place =
+        |span: fathom_bpf::object::SourceSpan| Span::new(Default::default(), span.start, span.end);
     match error {
         BackendError::StackTooLarge { biggest, .. } => {
-            let first = biggest.first().map_or_else(Span::default, |user| place(user.span));
+            let first = biggest
+                .first()
+                .map_or_else(Span::default, |user| place(user.span));
             let mut diagnostic = Diagnostic::error("stack-too-large", first, error.to_string());
             for user in biggest {
-                diagnostic = diagnostic.also(place(user.span), format!("{} bytes: {}", user.size, user.purpose));
+                diagnostic = diagnostic.also(
+                    place(user.span),
+                    format!("{} bytes: {}", user.size, user.purpose),
+                );
             }
             diagnostic.help("use fewer or smaller keys and variables, for example `str(x, 64)`")
         }

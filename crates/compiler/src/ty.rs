@@ -31,22 +31,40 @@ pub enum Type {
     None,
     Bool,
     /// `size` 1, 2, 4 or 8 bytes.
-    Int { size: u32, signed: bool },
+    Int {
+        size: u32,
+        signed: bool,
+    },
     /// C enum or enum of the script.
     Enum(Arc<EnumType>),
     /// At most `size` bytes with the NUL.
-    String { size: u32 },
+    String {
+        size: u32,
+    },
     /// At most `size` bytes.
-    Buffer { size: u32 },
+    Buffer {
+        size: u32,
+    },
     Inet,
     Mac,
     Username,
-    Timestamp { mode: TimeMode, format: Arc<str> },
+    Timestamp {
+        mode: TimeMode,
+        format: Arc<str>,
+    },
     /// Clock chosen in `nsecs(mode)` and friends: only as an argument.
     TimestampMode(TimeMode),
-    CgroupPath { filter: Arc<str> },
-    KernelStack { mode: StackMode, limit: u32 },
-    UserStack { mode: StackMode, limit: u32 },
+    CgroupPath {
+        filter: Arc<str>,
+    },
+    KernelStack {
+        mode: StackMode,
+        limit: u32,
+    },
+    UserStack {
+        mode: StackMode,
+        limit: u32,
+    },
     KernelSymbol,
     UserSymbol,
     /// `strerror(n)`
@@ -57,8 +75,14 @@ pub enum Type {
     SyscallName,
     /// `probe`: index of an attach point, shown by name.
     Probe,
-    Pointer { to: Arc<Type>, space: Space },
-    Array { element: Arc<Type>, len: u32 },
+    Pointer {
+        to: Arc<Type>,
+        space: Space,
+    },
+    Array {
+        element: Arc<Type>,
+        len: u32,
+    },
     Tuple(Arc<Vec<Type>>),
     /// `(name = value, …)`
     Record(Arc<Vec<(String, Type)>>),
@@ -68,14 +92,35 @@ pub enum Type {
     Opaque(Arc<str>),
     // Aggregations: only as values of maps.
     Count,
-    Sum { signed: bool },
-    Min { signed: bool },
-    Max { signed: bool },
-    Avg { signed: bool },
-    Stats { signed: bool },
-    Hist { bits: u32 },
-    Lhist { min: i64, max: i64, step: i64 },
-    TimeSeries { interval_ns: u64, buckets: u32, aggregation: SeriesAggregation, signed: bool },
+    Sum {
+        signed: bool,
+    },
+    Min {
+        signed: bool,
+    },
+    Max {
+        signed: bool,
+    },
+    Avg {
+        signed: bool,
+    },
+    Stats {
+        signed: bool,
+    },
+    Hist {
+        bits: u32,
+    },
+    Lhist {
+        min: i64,
+        max: i64,
+        step: i64,
+    },
+    TimeSeries {
+        interval_ns: u64,
+        buckets: u32,
+        aggregation: SeriesAggregation,
+        signed: bool,
+    },
 }
 
 /// An enum with its names.
@@ -117,16 +162,40 @@ pub struct StructDef {
 }
 
 impl Type {
-    pub const U8: Type = Type::Int { size: 1, signed: false };
-    pub const U16: Type = Type::Int { size: 2, signed: false };
-    pub const U32: Type = Type::Int { size: 4, signed: false };
-    pub const U64: Type = Type::Int { size: 8, signed: false };
-    pub const I8: Type = Type::Int { size: 1, signed: true };
-    pub const I32: Type = Type::Int { size: 4, signed: true };
-    pub const I64: Type = Type::Int { size: 8, signed: true };
+    pub const U8: Type = Type::Int {
+        size: 1,
+        signed: false,
+    };
+    pub const U16: Type = Type::Int {
+        size: 2,
+        signed: false,
+    };
+    pub const U32: Type = Type::Int {
+        size: 4,
+        signed: false,
+    };
+    pub const U64: Type = Type::Int {
+        size: 8,
+        signed: false,
+    };
+    pub const I8: Type = Type::Int {
+        size: 1,
+        signed: true,
+    };
+    pub const I32: Type = Type::Int {
+        size: 4,
+        signed: true,
+    };
+    pub const I64: Type = Type::Int {
+        size: 8,
+        signed: true,
+    };
 
     pub fn pointer(to: Type, space: Space) -> Type {
-        Type::Pointer { to: Arc::new(to), space }
+        Type::Pointer {
+            to: Arc::new(to),
+            space,
+        }
     }
 
     pub fn is_int(&self) -> bool {
@@ -162,7 +231,9 @@ impl fmt::Display for Type {
             Type::Error => f.write_str("error"),
             Type::None => f.write_str("none"),
             Type::Bool => f.write_str("bool"),
-            Type::Int { size, signed } => write!(f, "{}int{}", if *signed { "" } else { "u" }, size * 8),
+            Type::Int { size, signed } => {
+                write!(f, "{}int{}", if *signed { "" } else { "u" }, size * 8)
+            }
             Type::Enum(definition) => match &definition.name {
                 Some(name) => write!(f, "enum {name}"),
                 None => f.write_str("enum"),

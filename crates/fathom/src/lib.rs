@@ -27,7 +27,10 @@ pub struct Source {
 impl Source {
     /// A script that is at hand.
     pub fn text(name: impl Into<String>, text: impl Into<String>) -> Source {
-        Source { name: name.into(), text: text.into() }
+        Source {
+            name: name.into(),
+            text: text.into(),
+        }
     }
 }
 
@@ -35,9 +38,15 @@ impl Source {
 pub fn compile(source: &Source, machine: &Machine, options: &Options) -> Compiled {
     let parsed = parse(&source.text, &ParseOptions::default());
     if parsed.has_errors() {
-        return Compiled { diagnostics: parsed.diagnostics, ..Compiled::default() };
+        return Compiled {
+            diagnostics: parsed.diagnostics,
+            ..Compiled::default()
+        };
     }
-    let options = Options { source_name: source.name.clone(), ..options.clone() };
+    let options = Options {
+        source_name: source.name.clone(),
+        ..options.clone()
+    };
     let mut compiled = fathom_compiler::compile(&parsed.script, &source.text, machine, &options);
     compiled.diagnostics.splice(0..0, parsed.diagnostics);
     compiled

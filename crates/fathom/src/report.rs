@@ -7,7 +7,11 @@ use crate::Source;
 
 /// One diagnostic as several lines of text; coloured for a terminal.
 pub fn render(source: &Source, diagnostic: &Diagnostic, is_coloured: bool) -> String {
-    let renderer = if is_coloured { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if is_coloured {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     renderer.render(&groups(source, diagnostic)).to_string() + "\n"
 }
 
@@ -20,12 +24,22 @@ fn groups<'a>(source: &'a Source, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> 
     let range = clamped(source, diagnostic.span.range());
     let mut snippet = Snippet::source(source.text.as_str())
         .path(source.name.as_str())
-        .annotation(AnnotationKind::Primary.span(range).label(diagnostic.label.as_str()));
+        .annotation(
+            AnnotationKind::Primary
+                .span(range)
+                .label(diagnostic.label.as_str()),
+        );
     for label in &diagnostic.secondary {
         let range = clamped(source, label.span.range());
-        snippet = snippet.annotation(AnnotationKind::Context.span(range).label(label.message.as_str()));
+        snippet = snippet.annotation(
+            AnnotationKind::Context
+                .span(range)
+                .label(label.message.as_str()),
+        );
     }
-    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
+    let title = level
+        .primary_title(diagnostic.message.as_str())
+        .id(diagnostic.code);
     let mut group = title.element(snippet);
     for note in &diagnostic.notes {
         group = group.element(Level::NOTE.message(note.as_str()));

@@ -167,9 +167,12 @@ impl<'a> Attacher<'a> {
     fn attach(&self, point: &AttachPoint) -> Result<Outcome, Refusal> {
         let program = self.program(point)?;
         match &point.place {
-            Place::Begin | Place::End | Place::Signal { .. } | Place::Test | Place::Bench | Place::Member { .. } => {
-                Ok(Outcome::default())
-            }
+            Place::Begin
+            | Place::End
+            | Place::Signal { .. }
+            | Place::Test
+            | Place::Bench
+            | Place::Member { .. } => Ok(Outcome::default()),
             Place::Interval { period_ns } => perf::interval(self, program, point, *period_ns),
             Place::Profile(rate) => perf::profile(self, program, point, *rate),
             Place::Software { config, period } => {

@@ -10,16 +10,30 @@ pub fn const_value(expr: &Expr, lookup: &mut dyn FnMut(&str) -> Option<i128>) ->
         ExprKind::Bool(value) => Some(i128::from(*value)),
         ExprKind::Ident(name) => lookup(name),
         ExprKind::Unary { op, operand } => unary(*op, const_value(operand, lookup)?),
-        ExprKind::Binary { op: BinaryOp::And, left, right, .. } => {
-            Some(i128::from(const_value(left, lookup)? != 0 && const_value(right, lookup)? != 0))
-        }
-        ExprKind::Binary { op: BinaryOp::Or, left, right, .. } => {
-            Some(i128::from(const_value(left, lookup)? != 0 || const_value(right, lookup)? != 0))
-        }
-        ExprKind::Binary { op, left, right, .. } => {
-            binary(*op, const_value(left, lookup)?, const_value(right, lookup)?)
-        }
-        ExprKind::Ternary { condition, then, otherwise } => {
+        ExprKind::Binary {
+            op: BinaryOp::And,
+            left,
+            right,
+            ..
+        } => Some(i128::from(
+            const_value(left, lookup)? != 0 && const_value(right, lookup)? != 0,
+        )),
+        ExprKind::Binary {
+            op: BinaryOp::Or,
+            left,
+            right,
+            ..
+        } => Some(i128::from(
+            const_value(left, lookup)? != 0 || const_value(right, lookup)? != 0,
+        )),
+        ExprKind::Binary {
+            op, left, right, ..
+        } => binary(*op, const_value(left, lookup)?, const_value(right, lookup)?),
+        ExprKind::Ternary {
+            condition,
+            then,
+            otherwise,
+        } => {
             let chosen = const_value(condition, lookup)?;
             match then {
                 _ if chosen == 0 => const_value(otherwise, lookup),
@@ -84,10 +98,11 @@ fn cast(ty: &TypeExpr, value: i128) -> Option<i128> {
         "unsigned short" | "uint16" | "uint16_t" => i128::from(value as u16),
         "int" | "signed int" | "int32" | "int32_t" => i128::from(value as i32),
         "unsigned" | "unsigned int" | "uint32" | "uint32_t" => i128::from(value as u32),
-        "long" | "long int" | "long long" | "int64" | "int64_t" | "ssize_t" => i128::from(value as i64),
-        "unsigned long" | "unsigned long int" | "unsigned long long" | "uint64" | "uint64_t" | "size_t" => {
-            i128::from(value as u64)
+        "long" | "long int" | "long long" | "int64" | "int64_t" | "ssize_t" => {
+            i128::from(value as i64)
         }
+        "unsigned long" | "unsigned long int" | "unsigned long long" | "uint64" | "uint64_t"
+        | "size_t" => i128::from(value as u64),
         _ => return None,
     })
 }

@@ -31,10 +31,16 @@ pub fn dump_tokens(source: &str) -> String {
         let place = index.position(source, token.span.start);
         let text = token.span.text(source);
         let value = match token.kind {
-            TokenKind::Int(literal) if literal.value.to_string() != text => format!(" = {}", literal.value),
+            TokenKind::Int(literal) if literal.value.to_string() != text => {
+                format!(" = {}", literal.value)
+            }
             _ => String::new(),
         };
-        out.push_str(&format!("{place}\t{}\t{}{value}\n", token.kind.label(), text.escape_debug()));
+        out.push_str(&format!(
+            "{place}\t{}\t{}{value}\n",
+            token.kind.label(),
+            text.escape_debug()
+        ));
     }
     out
 }
@@ -135,10 +141,20 @@ impl Dump {
                 });
                 self.list("config", span, entries)
             }
-            Item::Import(import) => self.list("import", span, [Node::Atom(quote(&import.path.bytes))]),
+            Item::Import(import) => {
+                self.list("import", span, [Node::Atom(quote(&import.path.bytes))])
+            }
             Item::MapDecl(decl) => {
-                let head = [Node::atom(format!("@{}", decl.map.text)), Node::atom(&decl.kind.text)];
-                self.list("map", span, head.into_iter().chain(decl.args.iter().map(|arg| self.expr(arg))))
+                let head = [
+                    Node::atom(format!("@{}", decl.map.text)),
+                    Node::atom(&decl.kind.text),
+                ];
+                self.list(
+                    "map",
+                    span,
+                    head.into_iter()
+                        .chain(decl.args.iter().map(|arg| self.expr(arg))),
+                )
             }
             Item::Macro(item) => {
                 let params = item.params.iter().map(|param| {
@@ -150,11 +166,18 @@ impl Dump {
                     Node::atom(format!("{sigil}{}", param.name.text))
                 });
                 let params = Node::List(params.collect());
-                self.list("macro", span, [Node::atom(&item.name.text), params, self.block(&item.body)])
+                self.list(
+                    "macro",
+                    span,
+                    [Node::atom(&item.name.text), params, self.block(&item.body)],
+                )
             }
             Item::Function(item) => {
                 let params = item.params.iter().map(|param| {
-                    Node::List(vec![Node::atom(format!("${}", param.name.text)), self.ty(&param.ty)])
+                    Node::List(vec![
+                        Node::atom(format!("${}", param.name.text)),
+                        self.ty(&param.ty),
+                    ])
                 });
                 let mut nodes = vec![Node::atom(&item.name.text), Node::List(params.collect())];
                 nodes.extend(item.result.iter().map(|ty| self.ty(ty)));
@@ -163,9 +186,19 @@ impl Dump {
             }
             Item::Probe(probe) => {
                 let mut nodes = Vec::new();
-                nodes.extend(probe.name.iter().map(|name| self.list("name", None, [Node::atom(&name.text)])));
+                nodes.extend(
+                    probe
+                        .name
+                        .iter()
+                        .map(|name| self.list("name", None, [Node::atom(&name.text)])),
+                );
                 nodes.extend(probe.patterns.iter().map(|pattern| self.pattern(pattern)));
-                nodes.extend(probe.predicate.iter().map(|expr| self.list("if", None, [self.expr(expr)])));
+                nodes.extend(
+                    probe
+                        .predicate
+                        .iter()
+                        .map(|expr| self.list("if", None, [self.expr(expr)])),
+                );
                 nodes.push(self.block(&probe.body));
                 self.list("probe", span, nodes)
             }
@@ -182,10 +215,18 @@ impl Dump {
                 Piece::ParamCount => "$#".to_owned(),
             });
             let text: String = pieces.collect();
-            Node::Atom(if text.is_empty() { "-".to_owned() } else { text })
+            Node::Atom(if text.is_empty() {
+                "-".to_owned()
+            } else {
+                text
+            })
         });
         let provider = Node::atom(&pattern.provider.text);
-        self.list("attach", Some(pattern.span), std::iter::once(provider).chain(parts))
+        self.list(
+            "attach",
+            Some(pattern.span),
+            std::iter::once(provider).chain(parts),
+        )
     }
 }
 

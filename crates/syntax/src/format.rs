@@ -28,18 +28,22 @@ pub fn format(source: &str) -> Result<String, Vec<Diagnostic>> {
     }
     let formatted = print(source, &parsed.script);
     let again = parse(&formatted, &options);
-    if again.has_errors() || dump_ast(&again.script, Spans::Hide) != dump_ast(&parsed.script, Spans::Hide) {
+    if again.has_errors()
+        || dump_ast(&again.script, Spans::Hide) != dump_ast(&parsed.script, Spans::Hide)
+    {
         let place = Span::new(options.source, 0, 0);
         let message = "the formatter would change what this script means; it is left as it is";
         return Err(vec![
-            Diagnostic::error("format-unsafe", place, message).note("this is a mistake in Fathom; please report it"),
+            Diagnostic::error("format-unsafe", place, message)
+                .note("this is a mistake in Fathom; please report it"),
         ]);
     }
     if lex(&formatted).comments.len() != lex(source).comments.len() {
         let place = Span::new(options.source, 0, 0);
         let message = "the formatter would lose a comment of this script; it is left as it is";
         return Err(vec![
-            Diagnostic::error("format-unsafe", place, message).help("move comments from the middle of a line to its end"),
+            Diagnostic::error("format-unsafe", place, message)
+                .help("move comments from the middle of a line to its end"),
         ]);
     }
     Ok(formatted)
@@ -47,12 +51,19 @@ pub fn format(source: &str) -> Result<String, Vec<Diagnostic>> {
 
 fn print(source: &str, script: &Script) -> String {
     let lexed = lex(source);
-    let printer = Printer { source, tokens: &lexed.tokens };
+    let printer = Printer {
+        source,
+        tokens: &lexed.tokens,
+    };
     let mut comments = Comments::new(source, &lexed.comments);
     let doc = printer.script(script, &mut comments);
     let text = doc::lay_out(&doc, WIDTH);
     let text = text.trim_end();
-    if text.is_empty() { String::new() } else { format!("{text}\n") }
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!("{text}\n")
+    }
 }
 
 /// What printing looks things up in.
@@ -69,9 +80,17 @@ impl<'a> Printer<'a> {
 
     /// The token that ends before `offset` and the one that starts at or behind `end`.
     fn neighbours(&self, span: Span) -> (&'a str, &'a str) {
-        let first = self.tokens.partition_point(|token| token.span.start < span.start);
-        let behind = self.tokens.partition_point(|token| token.span.start < span.end);
-        let text = |index: Option<usize>| index.and_then(|i| self.tokens.get(i)).map_or("", |t| self.text(t.span));
+        let first = self
+            .tokens
+            .partition_point(|token| token.span.start < span.start);
+        let behind = self
+            .tokens
+            .partition_point(|token| token.span.start < span.end);
+        let text = |index: Option<usize>| {
+            index
+                .and_then(|i| self.tokens.get(i))
+                .map_or("", |t| self.text(t.span))
+        };
         (text(first.checked_sub(1)), text(Some(behind)))
     }
 }

@@ -52,10 +52,18 @@ impl<'a> Lexer<'a> {
     pub fn rewind(&mut self, offset: u32) {
         self.at = offset as usize;
         self.after_dot = false;
-        while self.comments.last().is_some_and(|comment| comment.span.start >= offset) {
+        while self
+            .comments
+            .last()
+            .is_some_and(|comment| comment.span.start >= offset)
+        {
             self.comments.pop();
         }
-        while self.problems.last().is_some_and(|problem| problem.span.start >= offset) {
+        while self
+            .problems
+            .last()
+            .is_some_and(|problem| problem.span.start >= offset)
+        {
             self.problems.pop();
         }
     }
@@ -77,7 +85,11 @@ impl<'a> Lexer<'a> {
             Some(_) => self.mark_or_error(),
         };
         self.after_dot = matches!(kind, TokenKind::Mark(Mark::Dot | Mark::Arrow));
-        Token { kind, span: self.span_from(start), first_on_line }
+        Token {
+            kind,
+            span: self.span_from(start),
+            first_on_line,
+        }
     }
 
     /// The next piece of a probe definition, or `None` where the definition, or this segment of it, ends. A colon is
@@ -98,7 +110,11 @@ impl<'a> Lexer<'a> {
             byte if ends_pattern(byte, place) => return None,
             _ => self.pattern_text(place),
         };
-        Some(Token { kind, span: self.span_from(start), first_on_line })
+        Some(Token {
+            kind,
+            span: self.span_from(start),
+            first_on_line,
+        })
     }
 
     /// The lines up to the `#else`, `#elif` or `#endif` that ends this branch, or up to the end.
@@ -106,7 +122,9 @@ impl<'a> Lexer<'a> {
         let start = self.at;
         let mut depth = 0usize;
         while self.at < self.end {
-            let line_end = self.source[self.at..self.end].find('\n').map_or(self.end, |length| self.at + length + 1);
+            let line_end = self.source[self.at..self.end]
+                .find('\n')
+                .map_or(self.end, |length| self.at + length + 1);
             let line = self.source[self.at..line_end].trim_start();
             let word = line.strip_prefix('#').map(str::trim_start).unwrap_or("");
             if word.starts_with("if") {
@@ -118,7 +136,11 @@ impl<'a> Lexer<'a> {
             }
             self.at = line_end;
         }
-        Token { kind: TokenKind::Inactive, span: self.span_from(start), first_on_line: true }
+        Token {
+            kind: TokenKind::Inactive,
+            span: self.span_from(start),
+            first_on_line: true,
+        }
     }
 
     /// Whether the next byte that is not blank is an `=` that is not `==`, as in `name = probe`.
@@ -134,7 +156,11 @@ impl<'a> Lexer<'a> {
 
     fn byte(&self, ahead: usize) -> Option<u8> {
         let at = self.at + ahead;
-        if at < self.end { self.source.as_bytes().get(at).copied() } else { None }
+        if at < self.end {
+            self.source.as_bytes().get(at).copied()
+        } else {
+            None
+        }
     }
 
     fn rest(&self) -> &'a str {
@@ -171,7 +197,10 @@ impl<'a> Lexer<'a> {
                 (Some(b'/'), Some(b'/')) => {
                     let start = self.at;
                     self.eat_while(|byte| byte != b'\n');
-                    self.comments.push(Comment { span: self.span_from(start), first_on_line: first });
+                    self.comments.push(Comment {
+                        span: self.span_from(start),
+                        first_on_line: first,
+                    });
                 }
                 (Some(b'/'), Some(b'*')) => first |= self.block_comment(first),
                 _ => return first,
@@ -195,7 +224,10 @@ impl<'a> Lexer<'a> {
             }
         }
         let span = self.span_from(start);
-        self.comments.push(Comment { span, first_on_line });
+        self.comments.push(Comment {
+            span,
+            first_on_line,
+        });
         span.text(self.source).contains('\n')
     }
 
@@ -213,7 +245,9 @@ impl<'a> Lexer<'a> {
                 (b'\\', Some(b'\n')) => self.at += 2,
                 (b'\\', Some(b'\r')) if self.byte(2) == Some(b'\n') => self.at += 3,
                 (b'/', Some(b'*')) => {
-                    self.at += self.rest()[2..].find("*/").map_or(self.end - self.at, |length| length + 4);
+                    self.at += self.rest()[2..]
+                        .find("*/")
+                        .map_or(self.end - self.at, |length| length + 4);
                 }
                 _ => self.at += 1,
             }
@@ -264,8 +298,12 @@ impl<'a> Lexer<'a> {
         let span = self.span_from(start);
         let text = span.text(self.source);
         self.problem(
-            Diagnostic::error("bad-param", span, format!("there is no positional parameter `{text}`"))
-                .note("positional parameters are counted from `$1`"),
+            Diagnostic::error(
+                "bad-param",
+                span,
+                format!("there is no positional parameter `{text}`"),
+            )
+            .note("positional parameters are counted from `$1`"),
         );
         TokenKind::Error
     }
@@ -285,26 +323,39 @@ impl<'a> Lexer<'a> {
         } else {
             self.eat_while(is_name);
         }
-        let fraction = !after_dot && self.byte(0) == Some(b'.') && self.byte(1).is_some_and(|b| b.is_ascii_digit());
+        let fraction = !after_dot
+            && self.byte(0) == Some(b'.')
+            && self.byte(1).is_some_and(|b| b.is_ascii_digit());
         if fraction {
             self.at += 1;
             self.eat_while(is_name);
             let span = self.span_from(start);
             self.problem(
-                Diagnostic::error("float", span, "there are no fractional numbers in this language")
-                    .help("count in a smaller unit, such as `1500ms` for 1.5 s"),
+                Diagnostic::error(
+                    "float",
+                    span,
+                    "there are no fractional numbers in this language",
+                )
+                .help("count in a smaller unit, such as `1500ms` for 1.5 s"),
             );
             return TokenKind::Error;
         }
         match number::read_int(&self.source[start..self.at]) {
             Ok(value) => TokenKind::Int(value),
             Err(wrong) => {
-                let mut diagnostic = Diagnostic::error("bad-number", self.span_from(start), wrong.message);
-                diagnostic.help.extend(
-                    wrong.help.map(|help| crate::diagnostic::Help { message: help.to_owned(), edit: None }),
-                );
+                let mut diagnostic =
+                    Diagnostic::error("bad-number", self.span_from(start), wrong.message);
+                diagnostic
+                    .help
+                    .extend(wrong.help.map(|help| crate::diagnostic::Help {
+                        message: help.to_owned(),
+                        edit: None,
+                    }));
                 self.problem(diagnostic);
-                TokenKind::Int(IntLit { value: 0, unit: None })
+                TokenKind::Int(IntLit {
+                    value: 0,
+                    unit: None,
+                })
             }
         }
     }
@@ -335,7 +386,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn check_escapes(&mut self, start: usize) {
-        for (offset, length, message) in string::unescape(&self.source[start + 1..self.at - 1]).problems {
+        for (offset, length, message) in
+            string::unescape(&self.source[start + 1..self.at - 1]).problems
+        {
             let from = start + 1 + offset;
             let span = Span::new(self.id, from as u32, (from + length) as u32);
             self.problem(
@@ -363,29 +416,47 @@ impl<'a> Lexer<'a> {
             return self.character();
         }
         while let Some(letter) = self.rest().chars().next() {
-            let known = letter.is_ascii() && (letter.is_ascii_alphanumeric() || " \t\r\n_\"'$@".contains(letter));
+            let known = letter.is_ascii()
+                && (letter.is_ascii_alphanumeric() || " \t\r\n_\"'$@".contains(letter));
             if known || (self.at > start && letter.is_ascii_punctuation()) {
                 break;
             }
             self.at += letter.len_utf8();
         }
         let span = self.span_from(start);
-        let shown: String = span.text(self.source).chars().take(20).flat_map(char::escape_debug).collect();
-        self.problem(Diagnostic::error("stray-character", span, format!("`{shown}` has no meaning here")));
+        let shown: String = span
+            .text(self.source)
+            .chars()
+            .take(20)
+            .flat_map(char::escape_debug)
+            .collect();
+        self.problem(Diagnostic::error(
+            "stray-character",
+            span,
+            format!("`{shown}` has no meaning here"),
+        ));
         TokenKind::Error
     }
 
     fn character(&mut self) -> TokenKind {
         let start = self.at;
         self.at += 1;
-        let closing = self.rest().char_indices().take(6).find(|&(_, letter)| letter == '\'' || letter == '\n');
+        let closing = self
+            .rest()
+            .char_indices()
+            .take(6)
+            .find(|&(_, letter)| letter == '\'' || letter == '\n');
         if let Some((length, '\'')) = closing {
             self.at += length + 1;
         }
         let span = self.span_from(start);
         self.problem(
-            Diagnostic::error("character", span, "there are no character literals in this language")
-                .help("strings stand in `\"`; for the code of a character write its number"),
+            Diagnostic::error(
+                "character",
+                span,
+                "there are no character literals in this language",
+            )
+            .help("strings stand in `\"`; for the code of a character write its number"),
         );
         TokenKind::Error
     }

@@ -17,7 +17,7 @@ pub mod token;
 pub mod visit;
 
 pub use diagnostic::{Diagnostic, Severity, suggest};
-pub use format::format;
 pub use dump::{Spans, dump_ast, dump_tokens};
+pub use format::format;
 pub use parser::{Lexed, ParseOptions, Parsed, lex, parse};
 pub use span::{LineIndex, SourceId, Span};

@@ -71,21 +71,32 @@ pub struct Lexed {
 /// Reads a script.
 pub fn parse(source: &str, options: &ParseOptions) -> Parsed {
     let (script, parser) = run(source, options);
-    Parsed { script, diagnostics: parser.into_diagnostics() }
+    Parsed {
+        script,
+        diagnostics: parser.into_diagnostics(),
+    }
 }
 
 /// Splits a script into tokens; what is a token depends on where it stands, so this parses too.
 pub fn lex(source: &str) -> Lexed {
     let options = ParseOptions::default();
     let (_, parser) = run(source, &options);
-    Lexed { tokens: parser.tokens, comments: parser.lexer.comments, diagnostics: parser.lexer.problems }
+    Lexed {
+        tokens: parser.tokens,
+        comments: parser.lexer.comments,
+        diagnostics: parser.lexer.problems,
+    }
 }
 
 fn run<'a>(source: &'a str, options: &'a ParseOptions) -> (Script, Parser<'a>) {
     if source.len() > SOURCE_BYTES_MAX {
         let mut parser = Parser::new(source, options, 0..0);
         let message = format!("the script is larger than {} MiB", SOURCE_BYTES_MAX >> 20);
-        parser.report(Diagnostic::error("script-too-large", Span::new(options.source, 0, 0), message));
+        parser.report(Diagnostic::error(
+            "script-too-large",
+            Span::new(options.source, 0, 0),
+            message,
+        ));
         return (Script::default(), parser);
     }
     let mut parser = Parser::new(source, options, 0..source.len());
@@ -119,7 +130,11 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(source: &'a str, options: &'a ParseOptions, range: std::ops::Range<usize>) -> Parser<'a> {
+    fn new(
+        source: &'a str,
+        options: &'a ParseOptions,
+        range: std::ops::Range<usize>,
+    ) -> Parser<'a> {
         Parser {
             source,
             options,
@@ -161,7 +176,8 @@ impl<'a> Parser<'a> {
         if left_out > 0
             && let Some(last) = all.last_mut()
         {
-            last.notes.push(format!("{left_out} more problems were left out"));
+            last.notes
+                .push(format!("{left_out} more problems were left out"));
         }
         all
     }
@@ -234,7 +250,11 @@ impl<'a> Parser<'a> {
     }
 
     fn span_since(&self, start: Span) -> Span {
-        if self.previous_span().end <= start.start { start.before() } else { start.to(self.previous_span()) }
+        if self.previous_span().end <= start.start {
+            start.before()
+        } else {
+            start.to(self.previous_span())
+        }
     }
 
     fn text(&self, span: Span) -> &'a str {
@@ -253,7 +273,11 @@ impl<'a> Parser<'a> {
     }
 
     fn pattern_token(&mut self, place: PatternPlace) -> Option<Token> {
-        debug_assert_eq!(self.tokens.len(), self.at, "lookahead before a probe definition");
+        debug_assert_eq!(
+            self.tokens.len(),
+            self.at,
+            "lookahead before a probe definition"
+        );
         let token = self.lexer.pattern_token(place)?;
         self.tokens.push(token);
         self.at += 1;
@@ -301,7 +325,8 @@ impl<'a> Parser<'a> {
             TokenKind::Str => "a string".to_owned(),
             _ => {
                 let text = self.text(token.span);
-                let mut shown: String = text.chars().take(30).flat_map(char::escape_debug).collect();
+                let mut shown: String =
+                    text.chars().take(30).flat_map(char::escape_debug).collect();
                 if text.chars().count() > 30 {
                     shown.push('…');
                 }
@@ -342,7 +367,11 @@ impl<'a> Parser<'a> {
         if tallest >= HEIGHT_MAX {
             self.heights.push(0);
             self.too_deep();
-            return Expr { kind: ExprKind::Error, span, id };
+            return Expr {
+                kind: ExprKind::Error,
+                span,
+                id,
+            };
         }
         self.heights.push(tallest + 1);
         Expr { kind, span, id }
@@ -354,8 +383,14 @@ impl<'a> Parser<'a> {
 
     /// The name in `token`, without its sigil.
     fn name_of(&self, token: Token) -> Name {
-        let text = self.text(token.span).trim_start_matches(['$', '@']).to_owned();
-        Name { text, span: token.span }
+        let text = self
+            .text(token.span)
+            .trim_start_matches(['$', '@'])
+            .to_owned();
+        Name {
+            text,
+            span: token.span,
+        }
     }
 
     /// Takes a name, or reports that `wanted` is missing and gives an empty one.
@@ -369,12 +404,18 @@ impl<'a> Parser<'a> {
             self.report_here(Diagnostic::error(
                 "reserved-word",
                 token.span,
-                format!("`{}` is a reserved word and cannot be {wanted}", keyword.text()),
+                format!(
+                    "`{}` is a reserved word and cannot be {wanted}",
+                    keyword.text()
+                ),
             ));
             self.bump();
             return self.name_of(token);
         }
         self.unexpected(wanted);
-        Name { text: String::new(), span: token.span.before() }
+        Name {
+            text: String::new(),
+            span: token.span.before(),
+        }
     }
 }

@@ -21,12 +21,20 @@ pub fn child_exprs<'a>(kind: &'a ExprKind, seen: &mut dyn FnMut(&'a Expr)) {
         | ExprKind::Unary { operand: inner, .. }
         | ExprKind::Step { target: inner, .. }
         | ExprKind::Comptime(inner) => seen(inner),
-        ExprKind::Index { base: left, index: right } | ExprKind::Binary { left, right, .. } => {
+        ExprKind::Index {
+            base: left,
+            index: right,
+        }
+        | ExprKind::Binary { left, right, .. } => {
             seen(left);
             seen(right);
         }
         ExprKind::Call { args: list, .. } | ExprKind::Tuple(list) => list.iter().for_each(seen),
-        ExprKind::Ternary { condition, then, otherwise } => {
+        ExprKind::Ternary {
+            condition,
+            then,
+            otherwise,
+        } => {
             seen(condition);
             then.iter().for_each(|then| seen(then));
             seen(otherwise);
@@ -35,7 +43,9 @@ pub fn child_exprs<'a>(kind: &'a ExprKind, seen: &mut dyn FnMut(&'a Expr)) {
             type_exprs(ty, seen);
             seen(operand);
         }
-        ExprKind::Sizeof(of) | ExprKind::Typeinfo(of) | ExprKind::Offsetof { of, .. } => type_or_expr(of, seen),
+        ExprKind::Sizeof(of) | ExprKind::Typeinfo(of) | ExprKind::Offsetof { of, .. } => {
+            type_or_expr(of, seen)
+        }
         ExprKind::Type(ty) => type_exprs(ty, seen),
         ExprKind::Record(fields) => fields.iter().for_each(|field| seen(&field.value)),
         ExprKind::If(inner) => if_exprs(inner, seen),
@@ -69,7 +79,11 @@ pub fn statement_exprs<'a>(statement: &'a Stmt, seen: &mut dyn FnMut(&'a Expr)) 
             ty.iter().for_each(|ty| type_exprs(ty, seen));
             value.iter().for_each(seen);
         }
-        StmtKind::While { condition: head, body } | StmtKind::Unroll { count: head, body } => {
+        StmtKind::While {
+            condition: head,
+            body,
+        }
+        | StmtKind::Unroll { count: head, body } => {
             seen(head);
             block_exprs(body, seen);
         }
@@ -98,7 +112,11 @@ pub fn type_exprs<'a>(ty: &'a TypeExpr, seen: &mut dyn FnMut(&'a Expr)) {
         }
         TypeKind::Sized { len, .. } => seen(len),
         TypeKind::Typeof(of) => type_or_expr(of, seen),
-        TypeKind::Named(_) | TypeKind::Struct(_) | TypeKind::Union(_) | TypeKind::Enum(_) | TypeKind::Error => {}
+        TypeKind::Named(_)
+        | TypeKind::Struct(_)
+        | TypeKind::Union(_)
+        | TypeKind::Enum(_)
+        | TypeKind::Error => {}
     }
 }
 

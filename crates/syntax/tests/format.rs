@@ -8,7 +8,11 @@ fn corpus() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(folder).expect("the corpus is there") {
         let path = entry.expect("an entry").path();
-        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         all.push((name, std::fs::read_to_string(&path).expect("a script")));
     }
     all.sort();
@@ -20,10 +24,18 @@ fn corpus() -> Vec<(String, String)> {
 fn corpus_is_formatted_as_expected() {
     for (name, source) in corpus() {
         let once = format(&source).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
-        let path = format!("{}/tests/expected/format_{name}.bt", env!("CARGO_MANIFEST_DIR"));
+        let path = format!(
+            "{}/tests/expected/format_{name}.bt",
+            env!("CARGO_MANIFEST_DIR")
+        );
         expect_file![path].assert_eq(&once);
-        assert_eq!(format(&once).as_ref(), Ok(&once), "{name}: formatting twice gives another text");
-        let tree = |text: &str| dump_ast(&parse(text, &ParseOptions::default()).script, Spans::Hide);
+        assert_eq!(
+            format(&once).as_ref(),
+            Ok(&once),
+            "{name}: formatting twice gives another text"
+        );
+        let tree =
+            |text: &str| dump_ast(&parse(text, &ParseOptions::default()).script, Spans::Hide);
         assert_eq!(tree(&once), tree(&source), "{name}: another meaning");
     }
 }

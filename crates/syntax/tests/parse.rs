@@ -6,16 +6,25 @@ use fathom_syntax::{LineIndex, ParseOptions, Spans, dump_ast, dump_tokens, parse
 
 /// The tree, then one line for each problem.
 fn read(source: &str) -> String {
-    let options =
-        ParseOptions { defines: vec![("BPFTRACE_HAVE_BTF".to_owned(), 1)], ..ParseOptions::default() };
+    let options = ParseOptions {
+        defines: vec![("BPFTRACE_HAVE_BTF".to_owned(), 1)],
+        ..ParseOptions::default()
+    };
     let parsed = parse(source, &options);
     let index = LineIndex::new(source);
     let mut out = dump_ast(&parsed.script, Spans::Hide);
     for problem in &parsed.diagnostics {
         let place = index.position(source, problem.span.start);
         let text = problem.span.text(source).escape_debug();
-        let kind = if problem.is_error() { "error" } else { "warning" };
-        out.push_str(&format!("{place} {kind}[{}] {} `{text}`\n", problem.code, problem.message));
+        let kind = if problem.is_error() {
+            "error"
+        } else {
+            "warning"
+        };
+        out.push_str(&format!(
+            "{place} {kind}[{}] {} `{text}`\n",
+            problem.code, problem.message
+        ));
     }
     out
 }
@@ -23,13 +32,21 @@ fn read(source: &str) -> String {
 /// One expression, as the value of `$x`.
 fn read_expr(source: &str) -> String {
     let all = read(&format!("begin {{ $x = {source}; }}"));
-    let text = all.strip_prefix("(probe (attach begin) (block (assign = (var x) ").unwrap_or(&all);
-    format!("{}\n", text.strip_suffix(")))\n").unwrap_or(text).trim_end())
+    let text = all
+        .strip_prefix("(probe (attach begin) (block (assign = (var x) ")
+        .unwrap_or(&all);
+    format!(
+        "{}\n",
+        text.strip_suffix(")))\n").unwrap_or(text).trim_end()
+    )
 }
 
 /// Each input with what `read` makes of it.
 fn all(sources: &[&str], read: impl Fn(&str) -> String) -> String {
-    sources.iter().map(|source| format!(">>> {}\n{}\n", source.replace('\n', "\n    "), read(source))).collect()
+    sources
+        .iter()
+        .map(|source| format!(">>> {}\n{}\n", source.replace('\n', "\n    "), read(source)))
+        .collect()
 }
 
 #[test]

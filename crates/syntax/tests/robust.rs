@@ -15,22 +15,91 @@ impl Numbers {
 }
 
 const WORDS: &[&str] = &[
-    "begin", "kprobe:f", "u:/a/*:b", "{", "}", "(", ")", "[", "]", ";", ",", ":", "..", ".", "->", "$x", "@m", "@", "$1",
-    "$#", "1", "0x1f", "5ms", "\"s\"", "\"", "if", "else", "for", "while", "unroll", "let", "return", "=", "==", "+=",
-    "+", "-", "*", "/", "&", "|", "!", "?", "++", "--", "sizeof", "offsetof", "typeof", "struct", "a", "int", "_", "\n",
-    "#if 1", "#endif", "#else", "#define A 1", "macro", "fn", "config", "import", "comptime", "/*", "*/", "//", "é",
+    "begin",
+    "kprobe:f",
+    "u:/a/*:b",
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    ";",
+    ",",
+    ":",
+    "..",
+    ".",
+    "->",
+    "$x",
+    "@m",
+    "@",
+    "$1",
+    "$#",
+    "1",
+    "0x1f",
+    "5ms",
+    "\"s\"",
+    "\"",
+    "if",
+    "else",
+    "for",
+    "while",
+    "unroll",
+    "let",
+    "return",
+    "=",
+    "==",
+    "+=",
+    "+",
+    "-",
+    "*",
+    "/",
+    "&",
+    "|",
+    "!",
+    "?",
+    "++",
+    "--",
+    "sizeof",
+    "offsetof",
+    "typeof",
+    "struct",
+    "a",
+    "int",
+    "_",
+    "\n",
+    "#if 1",
+    "#endif",
+    "#else",
+    "#define A 1",
+    "macro",
+    "fn",
+    "config",
+    "import",
+    "comptime",
+    "/*",
+    "*/",
+    "//",
+    "é",
 ];
 
 fn survives(source: &str) {
     let parsed = parse(source, &ParseOptions::default());
     assert!(parsed.diagnostics.len() <= 50);
     for problem in &parsed.diagnostics {
-        assert!(source.get(problem.span.range()).is_some(), "span {:?} in {source:?}", problem.span);
+        assert!(
+            source.get(problem.span.range()).is_some(),
+            "span {:?} in {source:?}",
+            problem.span
+        );
         assert!(!problem.message.is_empty());
     }
     let mut last = 0;
     for token in lex(source).tokens {
-        assert!(token.span.start >= last, "tokens go backwards in {source:?}");
+        assert!(
+            token.span.start >= last,
+            "tokens go backwards in {source:?}"
+        );
         last = token.span.end;
     }
     dump_ast(&parsed.script, Spans::Show);
@@ -38,24 +107,34 @@ fn survives(source: &str) {
     match format(source) {
         Ok(once) => assert_eq!(format(&once).as_ref(), Ok(&once), "not stable: {source:?}"),
         Err(problems) => {
-            let changed = problems.iter().any(|p| p.code == "format-unsafe" && p.message.contains("change"));
+            let changed = problems
+                .iter()
+                .any(|p| p.code == "format-unsafe" && p.message.contains("change"));
             assert!(!changed, "formatting changes {source:?}");
         }
     }
 }
 
 fn corpus() -> Vec<String> {
-    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus")).expect("the corpus");
-    let mut paths: Vec<_> = folder.map(|entry| entry.expect("an entry").path()).collect();
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus"))
+        .expect("the corpus");
+    let mut paths: Vec<_> = folder
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     paths.sort();
-    paths.iter().map(|path| std::fs::read_to_string(path).expect("a script")).collect()
+    paths
+        .iter()
+        .map(|path| std::fs::read_to_string(path).expect("a script"))
+        .collect()
 }
 
 #[test]
 fn random_bytes() {
     let mut numbers = Numbers(1);
     for _ in 0..1000 {
-        let bytes: Vec<u8> = (0..numbers.next(60)).map(|_| numbers.next(256) as u8).collect();
+        let bytes: Vec<u8> = (0..numbers.next(60))
+            .map(|_| numbers.next(256) as u8)
+            .collect();
         survives(&String::from_utf8_lossy(&bytes));
     }
 }
@@ -139,5 +218,8 @@ fn deep_and_long_scripts() {
 fn left_out_problems_are_counted() {
     let parsed = parse(&"begin { 1 = 2; }\n".repeat(80), &ParseOptions::default());
     assert_eq!(parsed.diagnostics.len(), 50);
-    assert_eq!(parsed.diagnostics[49].notes.last().map(String::as_str), Some("30 more problems were left out"));
+    assert_eq!(
+        parsed.diagnostics[49].notes.last().map(String::as_str),
+        Some("30 more problems were left out")
+    );
 }

@@ -21,14 +21,38 @@ const MAX_LHIST_BUCKETS: i64 = 1000;
 
 /// All aggregations.
 pub const TABLE: &[Aggregation] = &[
-    Aggregation { name: "count", check: check_count },
-    Aggregation { name: "sum", check: |c, name, args| numeric(c, name, args, |signed| Type::Sum { signed }) },
-    Aggregation { name: "min", check: |c, name, args| numeric(c, name, args, |signed| Type::Min { signed }) },
-    Aggregation { name: "max", check: |c, name, args| numeric(c, name, args, |signed| Type::Max { signed }) },
-    Aggregation { name: "avg", check: |c, name, args| numeric(c, name, args, |signed| Type::Avg { signed }) },
-    Aggregation { name: "stats", check: |c, name, args| numeric(c, name, args, |signed| Type::Stats { signed }) },
-    Aggregation { name: "hist", check: check_hist },
-    Aggregation { name: "lhist", check: check_lhist },
+    Aggregation {
+        name: "count",
+        check: check_count,
+    },
+    Aggregation {
+        name: "sum",
+        check: |c, name, args| numeric(c, name, args, |signed| Type::Sum { signed }),
+    },
+    Aggregation {
+        name: "min",
+        check: |c, name, args| numeric(c, name, args, |signed| Type::Min { signed }),
+    },
+    Aggregation {
+        name: "max",
+        check: |c, name, args| numeric(c, name, args, |signed| Type::Max { signed }),
+    },
+    Aggregation {
+        name: "avg",
+        check: |c, name, args| numeric(c, name, args, |signed| Type::Avg { signed }),
+    },
+    Aggregation {
+        name: "stats",
+        check: |c, name, args| numeric(c, name, args, |signed| Type::Stats { signed }),
+    },
+    Aggregation {
+        name: "hist",
+        check: check_hist,
+    },
+    Aggregation {
+        name: "lhist",
+        check: check_lhist,
+    },
 ];
 
 type CheckResult = Option<(Type, Option<Expr>)>;
@@ -70,8 +94,12 @@ fn check_hist(checker: &mut Checker<'_, '_>, name: &ast::Name, args: &[ast::Expr
             let value = checker.constant_int(bits, "the number of bits")?;
             if !(0..=MAX_HIST_BITS).contains(&value) {
                 checker.report(
-                    Diagnostic::error("hist-bits", bits.span, format!("{value} bits are too many for a histogram"))
-                        .label(format!("0 to {MAX_HIST_BITS}")),
+                    Diagnostic::error(
+                        "hist-bits",
+                        bits.span,
+                        format!("{value} bits are too many for a histogram"),
+                    )
+                    .label(format!("0 to {MAX_HIST_BITS}")),
                 );
                 return None;
             }
@@ -88,7 +116,12 @@ fn check_hist(checker: &mut Checker<'_, '_>, name: &ast::Name, args: &[ast::Expr
 
 fn check_lhist(checker: &mut Checker<'_, '_>, name: &ast::Name, args: &[ast::Expr]) -> CheckResult {
     let [arg, min, max, step] = args else {
-        wrong_count(checker, name, "four arguments (value, min, max, step)", args.len());
+        wrong_count(
+            checker,
+            name,
+            "four arguments (value, min, max, step)",
+            args.len(),
+        );
         return None;
     };
     let value = checker.integer(arg);
@@ -106,7 +139,10 @@ fn check_lhist(checker: &mut Checker<'_, '_>, name: &ast::Name, args: &[ast::Exp
         None
     };
     if let Some(problem) = problem {
-        checker.report(Diagnostic::error("lhist-bounds", at, problem).help("take a larger step or nearer bounds"));
+        checker.report(
+            Diagnostic::error("lhist-bounds", at, problem)
+                .help("take a larger step or nearer bounds"),
+        );
         return None;
     }
     Some((Type::Lhist { min, max, step }, Some(value)))
@@ -124,7 +160,8 @@ impl Lowerer<'_, '_> {
             Storage::BucketArray => {
                 let bucket = self.bucket(&ty, value);
                 let place = self.temporary(4, "number of a bucket");
-                self.b.store(Width::B4, place.memory, place.base, place.offset, bucket);
+                self.b
+                    .store(Width::B4, place.memory, place.base, place.offset, bucket);
                 let cell = self.look_up(map, place);
                 self.if_found(cell, |lower, cell| lower.add_to_cell(cell, 0, 1));
             }
@@ -132,7 +169,13 @@ impl Lowerer<'_, '_> {
                 let bucket = self.bucket(&ty, value);
                 let key = self.key(map, key);
                 let at = self.out.key_size(self.map_id(map)) - 8;
-                self.b.store(Width::B8, key.memory, key.base, key.offset + at as i32, bucket);
+                self.b.store(
+                    Width::B8,
+                    key.memory,
+                    key.base,
+                    key.offset + at as i32,
+                    bucket,
+                );
                 self.update_or_insert(map, key, &Type::Count, value);
             }
             _ => {
@@ -170,9 +213,11 @@ impl Lowerer<'_, '_> {
             Type::Count => self.b.constant(1),
             _ => value,
         };
-        self.b.store(Width::B8, first.memory, first.base, first.offset, start);
+        self.b
+            .store(Width::B8, first.memory, first.base, first.offset, start);
         if size > 8 {
-            self.b.store(Width::B8, first.memory, first.base, first.offset + 8, 1);
+            self.b
+                .store(Width::B8, first.memory, first.base, first.offset + 8, 1);
         }
         self.update(map, key, first);
         self.b.jump(done);
@@ -207,7 +252,13 @@ impl Lowerer<'_, '_> {
     fn add_to_cell(&mut self, cell: Value, offset: i32, amount: i32) {
         if self.group.context.is_user {
             let value = self.b.constant(i64::from(amount));
-            self.b.effect(Op::Atomic { op: AtomicOp::Add, width: Width::B8, base: cell, offset, value });
+            self.b.effect(Op::Atomic {
+                op: AtomicOp::Add,
+                width: Width::B8,
+                base: cell,
+                offset,
+                value,
+            });
             return;
         }
         let before = self.b.load(Width::B8, Memory::Map, cell, offset);
@@ -217,7 +268,13 @@ impl Lowerer<'_, '_> {
 
     fn add_value_to_cell(&mut self, cell: Value, value: Value) {
         if self.group.context.is_user {
-            self.b.effect(Op::Atomic { op: AtomicOp::Add, width: Width::B8, base: cell, offset: 0, value });
+            self.b.effect(Op::Atomic {
+                op: AtomicOp::Add,
+                width: Width::B8,
+                base: cell,
+                offset: 0,
+                value,
+            });
             return;
         }
         let before = self.b.load(Width::B8, Memory::Map, cell, 0);
@@ -251,7 +308,12 @@ impl Lowerer<'_, '_> {
     fn hist_bucket(&mut self, value: Value, bits: u32) -> Value {
         let sub_buckets = 1i32 << bits;
         let result = self.b.variable();
-        let (positive, small, large, done) = (self.b.block(), self.b.block(), self.b.block(), self.b.block());
+        let (positive, small, large, done) = (
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+        );
         let zero = self.b.constant(0);
         self.b.write(result, zero);
         self.b.branch(Compare::Slt, value, 0, done, positive);
@@ -303,7 +365,12 @@ impl Lowerer<'_, '_> {
         let result = self.b.variable();
         let zero = self.b.constant(0);
         self.b.write(result, zero);
-        let (above, inside, over, done) = (self.b.block(), self.b.block(), self.b.block(), self.b.block());
+        let (above, inside, over, done) = (
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+        );
         let low = self.b.constant(min);
         self.b.branch(Compare::Slt, value, low, done, above);
         self.b.enter(above);
@@ -381,7 +448,12 @@ impl Lowerer<'_, '_> {
             (false, true) => Compare::Sgt,
             (false, false) => Compare::Gt,
         };
-        let (used, compare, take, done) = (self.b.block(), self.b.block(), self.b.block(), self.b.block());
+        let (used, compare, take, done) = (
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+        );
         let cell_uses = self.b.load(Width::B8, Memory::Map, cell, 8);
         self.b.branch(Compare::Ne, cell_uses, 0, used, done);
         self.b.enter(used);
@@ -403,8 +475,13 @@ impl Lowerer<'_, '_> {
         let cpu = self.b.variable();
         let zero = self.b.constant(0);
         self.b.write(cpu, zero);
-        let (head, inside, found, next, done) =
-            (self.b.block(), self.b.block(), self.b.block(), self.b.block(), self.b.block());
+        let (head, inside, found, next, done) = (
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+        );
         self.b.jump(head);
         self.b.switch_to(head);
         let number = self.b.read(cpu);
@@ -414,7 +491,9 @@ impl Lowerer<'_, '_> {
         let id = self.map_id(map);
         let map = self.b.map(id);
         let key = self.address(key);
-        let cell = self.b.call(Helper::MAP_LOOKUP_PERCPU_ELEM, &[map, key, number]);
+        let cell = self
+            .b
+            .call(Helper::MAP_LOOKUP_PERCPU_ELEM, &[map, key, number]);
         self.b.branch(Compare::Ne, cell, 0, found, next);
         self.b.enter(found);
         visit(self, cell);
@@ -429,7 +508,14 @@ impl Lowerer<'_, '_> {
     }
 
     /// The value part of `$kv` for a per-CPU map: merged over CPUs when it is one number, else this CPU's cell.
-    pub(crate) fn element_value(&mut self, map: MapRef, key: Place, value: Place, to: Place, ty: &Type) {
+    pub(crate) fn element_value(
+        &mut self,
+        map: MapRef,
+        key: Place,
+        value: Place,
+        to: Place,
+        ty: &Type,
+    ) {
         let map_ty = self.map_type(map);
         if !map_ty.is_aggregation() {
             let layout = self.layout(ty);
@@ -447,7 +533,11 @@ impl Lowerer<'_, '_> {
                 let key = self.key(map, None);
                 let size = self.size_of(&ty);
                 self.for_each_cpu(map, key, |lower, cell| {
-                    let place = Place { base: cell, offset: 0, memory: Memory::Map };
+                    let place = Place {
+                        base: cell,
+                        offset: 0,
+                        memory: Memory::Map,
+                    };
                     lower.zero(place, size);
                 });
                 self.b.constant(1)
@@ -460,7 +550,13 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    fn delete_buckets(&mut self, map: MapRef, key: Option<&Expr>, buckets: u32, is_keyed: bool) -> Value {
+    fn delete_buckets(
+        &mut self,
+        map: MapRef,
+        key: Option<&Expr>,
+        buckets: u32,
+        is_keyed: bool,
+    ) -> Value {
         let place = self.key(map, key);
         let at = self.out.key_size(self.map_id(map)) - if is_keyed { 8 } else { 4 };
         let bucket = self.b.variable();
@@ -470,17 +566,26 @@ impl Lowerer<'_, '_> {
         self.b.jump(head);
         self.b.switch_to(head);
         let number = self.b.read(bucket);
-        self.b.branch(Compare::Lt, number, buckets as i32, inside, done);
+        self.b
+            .branch(Compare::Lt, number, buckets as i32, inside, done);
         self.b.enter(inside);
         let width = if is_keyed { Width::B8 } else { Width::B4 };
-        self.b.store(width, place.memory, place.base, place.offset + at as i32, number);
+        self.b.store(
+            width,
+            place.memory,
+            place.base,
+            place.offset + at as i32,
+            number,
+        );
         if is_keyed {
             let id = self.map_id(map);
             let map = self.b.map(id);
             let key = self.address(place);
             self.b.call(Helper::MAP_DELETE_ELEM, &[map, key]);
         } else {
-            self.for_each_cpu(map, place, |lower, cell| lower.b.store(Width::B8, Memory::Map, cell, 0, 0));
+            self.for_each_cpu(map, place, |lower, cell| {
+                lower.b.store(Width::B8, Memory::Map, cell, 0, 0)
+            });
         }
         let number = self.b.read(bucket);
         let number = self.b.binary(BinaryOp::Add, number, 1);

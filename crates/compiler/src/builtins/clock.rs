@@ -29,7 +29,9 @@ pub const TABLE: &[Builtin] = &[
         name: "nsecs",
         check: check_nsecs,
         lower: |l, u, _| {
-            let Data::Int(mode) = u.data else { return Rvalue::Nothing };
+            let Data::Int(mode) = u.data else {
+                return Rvalue::Nothing;
+            };
             Rvalue::Scalar(l.b.call(MODES[*mode as usize].2, &[]))
         },
     },
@@ -55,13 +57,21 @@ pub const TABLE: &[Builtin] = &[
         },
         lower: |l, _, _| Rvalue::Scalar(l.b.call(Helper::JIFFIES64, &[])),
     },
-    Builtin { name: "strftime", check: check_strftime, lower: |l, u, _| Rvalue::Scalar(l.scalar(&u.args[0])) },
+    Builtin {
+        name: "strftime",
+        check: check_strftime,
+        lower: |l, u, _| Rvalue::Scalar(l.scalar(&u.args[0])),
+    },
     Builtin {
         name: "time",
         check: check_time,
         lower: |l, u, _| {
-            let Data::Text(format) = u.data else { return Rvalue::Nothing };
-            l.send_plain(ActionKind::Time { format: format.to_string() });
+            let Data::Text(format) = u.data else {
+                return Rvalue::Nothing;
+            };
+            l.send_plain(ActionKind::Time {
+                format: format.to_string(),
+            });
             Rvalue::Nothing
         },
     },
@@ -104,9 +114,21 @@ fn check_strftime(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     let is_tai = matches!(&call.args[1].kind, Ast::Call { callee, args } if callee.text == "nsecs"
         && matches!(args.first().map(|arg| &arg.kind), Some(Ast::Ident(name)) if name.ends_with("tai")));
     let time = checker.integer(&call.args[1]);
-    let Some(format) = format else { return Expr::error(call.at()) };
-    let mode = if is_tai { TimeMode::Tai } else { TimeMode::Boot };
-    call.expr(Type::Timestamp { mode, format: format.into() }, vec![time])
+    let Some(format) = format else {
+        return Expr::error(call.at());
+    };
+    let mode = if is_tai {
+        TimeMode::Tai
+    } else {
+        TimeMode::Boot
+    };
+    call.expr(
+        Type::Timestamp {
+            mode,
+            format: format.into(),
+        },
+        vec![time],
+    )
 }
 
 fn check_time(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
@@ -115,6 +137,8 @@ fn check_time(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
         None => Some(DEFAULT_TIME_FORMAT.to_owned()),
         Some(arg) => checker.constant_text(arg, "the format"),
     };
-    let Some(format) = format else { return Expr::error(call.at()) };
+    let Some(format) = format else {
+        return Expr::error(call.at());
+    };
     call.expr_with(Type::None, Vec::new(), Data::Text(format.into()))
 }

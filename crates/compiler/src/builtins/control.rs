@@ -11,21 +11,61 @@ use crate::lower::{Lowerer, Place, Rvalue};
 use crate::ty::Type;
 
 pub const TABLE: &[Builtin] = &[
-    Builtin { name: "exit", check: check_exit, lower: lower_exit },
-    Builtin { name: "signal", check: |c, call| check_signal(c, call), lower: |l, u, _| send_signal(l, u, Helper::SEND_SIGNAL) },
+    Builtin {
+        name: "exit",
+        check: check_exit,
+        lower: lower_exit,
+    },
+    Builtin {
+        name: "signal",
+        check: |c, call| check_signal(c, call),
+        lower: |l, u, _| send_signal(l, u, Helper::SEND_SIGNAL),
+    },
     Builtin {
         name: "signal_thread",
         check: |c, call| check_signal(c, call),
         lower: |l, u, _| send_signal(l, u, Helper::SEND_SIGNAL_THREAD),
     },
-    Builtin { name: "unwatch", check: check_unwatch, lower: lower_unwatch },
-    Builtin { name: "static_assert", check: check_static_assert, lower: nothing },
-    Builtin { name: "fail", check: check_fail, lower: nothing },
-    Builtin { name: "is_literal", check: |c, call| told(c, call, |e| e.as_int().is_some() || e.as_text().is_some()), lower: nothing },
-    Builtin { name: "is_str", check: |c, call| told(c, call, |e| matches!(e.ty, Type::String { .. })), lower: nothing },
-    Builtin { name: "is_ptr", check: |c, call| told(c, call, |e| matches!(e.ty, Type::Pointer { .. })), lower: nothing },
-    Builtin { name: "is_array", check: |c, call| told(c, call, |e| matches!(e.ty, Type::Array { .. })), lower: nothing },
-    Builtin { name: "is_integer", check: |c, call| told(c, call, |e| e.ty.is_int()), lower: nothing },
+    Builtin {
+        name: "unwatch",
+        check: check_unwatch,
+        lower: lower_unwatch,
+    },
+    Builtin {
+        name: "static_assert",
+        check: check_static_assert,
+        lower: nothing,
+    },
+    Builtin {
+        name: "fail",
+        check: check_fail,
+        lower: nothing,
+    },
+    Builtin {
+        name: "is_literal",
+        check: |c, call| told(c, call, |e| e.as_int().is_some() || e.as_text().is_some()),
+        lower: nothing,
+    },
+    Builtin {
+        name: "is_str",
+        check: |c, call| told(c, call, |e| matches!(e.ty, Type::String { .. })),
+        lower: nothing,
+    },
+    Builtin {
+        name: "is_ptr",
+        check: |c, call| told(c, call, |e| matches!(e.ty, Type::Pointer { .. })),
+        lower: nothing,
+    },
+    Builtin {
+        name: "is_array",
+        check: |c, call| told(c, call, |e| matches!(e.ty, Type::Array { .. })),
+        lower: nothing,
+    },
+    Builtin {
+        name: "is_integer",
+        check: |c, call| told(c, call, |e| e.ty.is_int()),
+        lower: nothing,
+    },
     Builtin {
         name: "is_unsigned_integer",
         check: |c, call| told(c, call, |e| matches!(e.ty, Type::Int { signed: false, .. })),
@@ -45,16 +85,18 @@ fn check_exit(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 
 /// Tells user space and leaves the probe.
 fn lower_exit(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    lowerer.send(used.args, |mut fields| ActionKind::Exit { code: fields.pop() });
+    lowerer.send(used.args, |mut fields| ActionKind::Exit {
+        code: fields.pop(),
+    });
     lowerer.leave();
     Rvalue::Nothing
 }
 
 /// Signal names as `kill -l` knows them, from 1.
 const SIGNALS: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
-    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
-    "PWR", "SYS",
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
 fn check_signal(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
@@ -68,16 +110,27 @@ fn check_signal(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
         let bare = name.strip_prefix("SIG").unwrap_or(&name);
         let Some(index) = SIGNALS.iter().position(|signal| *signal == bare) else {
             return checker.fail(
-                Diagnostic::error("unknown-signal", call.args[0].span, format!("there is no signal `{name}`"))
-                    .help("for example \"SIGTERM\" or \"KILL\""),
+                Diagnostic::error(
+                    "unknown-signal",
+                    call.args[0].span,
+                    format!("there is no signal `{name}`"),
+                )
+                .help("for example \"SIGTERM\" or \"KILL\""),
             );
         };
         let number = Expr::int(index as i64 + 1, Type::I64, signal.span);
         return call.expr(Type::None, vec![number]);
     }
     let signal = checker.integer(&call.args[0]);
-    if signal.as_int().is_some_and(|number| !(1..=64).contains(&number)) {
-        return checker.fail(Diagnostic::error("unknown-signal", call.args[0].span, "signals are numbered 1 to 64"));
+    if signal
+        .as_int()
+        .is_some_and(|number| !(1..=64).contains(&number))
+    {
+        return checker.fail(Diagnostic::error(
+            "unknown-signal",
+            call.args[0].span,
+            "signals are numbered 1 to 64",
+        ));
     }
     call.expr(Type::None, vec![signal])
 }
@@ -97,7 +150,9 @@ fn check_unwatch(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 }
 
 fn lower_unwatch(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    lowerer.send(used.args, |mut fields| ActionKind::Unwatch { address: fields.remove(0) });
+    lowerer.send(used.args, |mut fields| ActionKind::Unwatch {
+        address: fields.remove(0),
+    });
     Rvalue::Nothing
 }
 
@@ -106,7 +161,10 @@ fn check_static_assert(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
         return Expr::error(call.at());
     }
     let holds = checker.constant_int(&call.args[0], "the condition");
-    let message = call.args.get(1).and_then(|message| checker.constant_text(message, "the message"));
+    let message = call
+        .args
+        .get(1)
+        .and_then(|message| checker.constant_text(message, "the message"));
     if holds == Some(0) {
         let message = message.unwrap_or_else(|| "this does not hold".to_owned());
         checker.report(Diagnostic::error("static-assert", call.span, message));
@@ -118,7 +176,9 @@ fn check_fail(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if !checker.require_args(call, 1..=usize::MAX) {
         return Expr::error(call.at());
     }
-    let message = checker.constant_text(&call.args[0], "the message").unwrap_or_default();
+    let message = checker
+        .constant_text(&call.args[0], "the message")
+        .unwrap_or_default();
     checker.fail(Diagnostic::error("fail", call.span, message))
 }
 
@@ -132,5 +192,9 @@ fn told(checker: &mut Checker<'_, '_>, call: &Call<'_>, holds: fn(&Expr) -> bool
         return Expr::error(call.at());
     }
     let value = checker.expr(&call.args[0]);
-    Expr { kind: ExprKind::Bool(holds(&value)), ty: Type::Bool, span: call.at() }
+    Expr {
+        kind: ExprKind::Bool(holds(&value)),
+        ty: Type::Bool,
+        span: call.at(),
+    }
 }

@@ -35,10 +35,18 @@ pub const TABLE: &[Builtin] = &[
         check: |c, call| plain(c, call, Type::U32),
         lower: |l, _, _| {
             let value = l.b.call(Helper::GET_PRANDOM_U32, &[]);
-            Rvalue::Scalar(l.b.emit(Op::Extend { value, from: Width::B4, signed: false }))
+            Rvalue::Scalar(l.b.emit(Op::Extend {
+                value,
+                from: Width::B4,
+                signed: false,
+            }))
         },
     },
-    Builtin { name: "usermode", check: check_usermode, lower: lower_usermode },
+    Builtin {
+        name: "usermode",
+        check: check_usermode,
+        lower: lower_usermode,
+    },
 ];
 
 fn plain(checker: &mut Checker<'_, '_>, call: &Call<'_>, ty: Type) -> Expr {
@@ -62,7 +70,9 @@ fn check_usermode(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 fn lower_usermode(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, _to: Option<Place>) -> Rvalue {
     let offset = probes::register_offset("cs").unwrap_or_default();
     let context = lowerer.context();
-    let cs = lowerer.b.load(Width::B8, Memory::Context, context, offset as i32);
+    let cs = lowerer
+        .b
+        .load(Width::B8, Memory::Context, context, offset as i32);
     let level = lowerer.b.binary(BinaryOp::And, cs, 3);
     Rvalue::Scalar(lowerer.b.compare(Compare::Eq, level, 3))
 }

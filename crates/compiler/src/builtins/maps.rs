@@ -12,11 +12,31 @@ use crate::lower::{Lowerer, Place, Rvalue};
 use crate::ty::Type;
 
 pub const TABLE: &[Builtin] = &[
-    Builtin { name: "clear", check: check_whole, lower: |l, u, _| send(l, u, |map| ActionKind::ClearMap { map }) },
-    Builtin { name: "zero", check: check_whole, lower: |l, u, _| send(l, u, |map| ActionKind::ZeroMap { map }) },
-    Builtin { name: "delete", check: check_delete, lower: lower_delete },
-    Builtin { name: "has_key", check: check_has_key, lower: lower_has_key },
-    Builtin { name: "len", check: check_len, lower: lower_len },
+    Builtin {
+        name: "clear",
+        check: check_whole,
+        lower: |l, u, _| send(l, u, |map| ActionKind::ClearMap { map }),
+    },
+    Builtin {
+        name: "zero",
+        check: check_whole,
+        lower: |l, u, _| send(l, u, |map| ActionKind::ZeroMap { map }),
+    },
+    Builtin {
+        name: "delete",
+        check: check_delete,
+        lower: lower_delete,
+    },
+    Builtin {
+        name: "has_key",
+        check: check_has_key,
+        lower: lower_has_key,
+    },
+    Builtin {
+        name: "len",
+        check: check_len,
+        lower: lower_len,
+    },
 ];
 
 /// An argument that must be a map without key.
@@ -25,7 +45,11 @@ fn map_argument(checker: &mut Checker<'_, '_>, arg: &Ast) -> Option<MapRef> {
         AstKind::Map(name) => Some(checker.map_ref(name, arg.span)),
         _ => {
             checker.expr(arg);
-            checker.report(Diagnostic::error("not-a-map", arg.span, "a map is wanted here, without a key"));
+            checker.report(Diagnostic::error(
+                "not-a-map",
+                arg.span,
+                "a map is wanted here, without a key",
+            ));
             None
         }
     }
@@ -60,17 +84,23 @@ fn check_delete(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     }
     if call.args.len() == 1 {
         return match checker.map_place(&call.args[0]) {
-            Some((map, key)) => call.expr_with(Type::Bool, key.into_iter().collect(), Data::Map(map)),
+            Some((map, key)) => {
+                call.expr_with(Type::Bool, key.into_iter().collect(), Data::Map(map))
+            }
             None => Expr::error(call.at()),
         };
     }
-    let Some(map) = map_argument(checker, &call.args[0]) else { return Expr::error(call.at()) };
+    let Some(map) = map_argument(checker, &call.args[0]) else {
+        return Expr::error(call.at());
+    };
     let key = checker.map_key(map, &call.args[1]);
     call.expr_with(Type::Bool, vec![key], Data::Map(map))
 }
 
 fn lower_delete(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    let Data::Map(map) = used.data else { return Rvalue::Nothing };
+    let Data::Map(map) = used.data else {
+        return Rvalue::Nothing;
+    };
     Rvalue::Scalar(lowerer.delete(*map, used.args.first()))
 }
 
@@ -78,13 +108,17 @@ fn check_has_key(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if !checker.require_args(call, 2..=2) {
         return Expr::error(call.at());
     }
-    let Some(map) = map_argument(checker, &call.args[0]) else { return Expr::error(call.at()) };
+    let Some(map) = map_argument(checker, &call.args[0]) else {
+        return Expr::error(call.at());
+    };
     let key = checker.map_key(map, &call.args[1]);
     call.expr_with(Type::Bool, vec![key], Data::Map(map))
 }
 
 fn lower_has_key(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    let (Data::Map(map), Some(key)) = (used.data, used.args.first()) else { return Rvalue::Nothing };
+    let (Data::Map(map), Some(key)) = (used.data, used.args.first()) else {
+        return Rvalue::Nothing;
+    };
     Rvalue::Scalar(lowerer.has_key(*map, key))
 }
 
@@ -112,7 +146,11 @@ fn check_len(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
         }
         other => {
             let shown = checker.show(other);
-            checker.fail(Diagnostic::error("no-length", call.args[0].span, format!("{shown} has no length")))
+            checker.fail(Diagnostic::error(
+                "no-length",
+                call.args[0].span,
+                format!("{shown} has no length"),
+            ))
         }
     }
 }
@@ -126,12 +164,18 @@ fn lower_len(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) 
         return Rvalue::Scalar(lowerer.b.constant(0));
     };
     const USER_STACK: i64 = 1 << 8;
-    let flags = if builtin.name == "ustack" { USER_STACK } else { 0 };
+    let flags = if builtin.name == "ustack" {
+        USER_STACK
+    } else {
+        0
+    };
     let size = crate::lower::assemble::MAX_STACK_FRAMES * 8;
     let place = lowerer.temporary(size, "frames of a stack");
     let (context, address) = (lowerer.context(), lowerer.address(place));
     let size = lowerer.b.constant(i64::from(size));
     let flags = lowerer.b.constant(flags);
-    let bytes = lowerer.b.call(Helper::GET_STACK, &[context, address, size, flags]);
+    let bytes = lowerer
+        .b
+        .call(Helper::GET_STACK, &[context, address, size, flags]);
     Rvalue::Scalar(lowerer.b.binary(crate::ir::BinaryOp::Sar, bytes, 3))
 }

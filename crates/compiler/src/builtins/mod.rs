@@ -74,17 +74,25 @@ const TABLES: [&[Builtin]; 13] = [
 /// The builtin of that name. `__builtin_X` is an older spelling of `X`.
 pub fn find(name: &str) -> Option<&'static Builtin> {
     let name = name.strip_prefix("__builtin_").unwrap_or(name);
-    TABLES.iter().flat_map(|table| table.iter()).find(|builtin| builtin.name == name)
+    TABLES
+        .iter()
+        .flat_map(|table| table.iter())
+        .find(|builtin| builtin.name == name)
 }
 
 /// All names, for suggestions.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    TABLES.iter().flat_map(|table| table.iter()).map(|builtin| builtin.name)
+    TABLES
+        .iter()
+        .flat_map(|table| table.iter())
+        .map(|builtin| builtin.name)
 }
 
 /// The aggregation of that name.
 pub fn aggregation(name: &str) -> Option<&'static Aggregation> {
-    aggregate::TABLE.iter().find(|aggregation| aggregation.name == name)
+    aggregate::TABLE
+        .iter()
+        .find(|aggregation| aggregation.name == name)
 }
 
 impl PartialEq for Builtin {

@@ -17,10 +17,26 @@ const AF_INET6: i64 = 10;
 const INET_SIZE: u32 = 24;
 
 pub const TABLE: &[Builtin] = &[
-    Builtin { name: "ntop", check: check_ntop, lower: lower_ntop },
-    Builtin { name: "pton", check: check_pton, lower: lower_pton },
-    Builtin { name: "macaddr", check: check_macaddr, lower: lower_macaddr },
-    Builtin { name: "bswap", check: check_bswap, lower: lower_bswap },
+    Builtin {
+        name: "ntop",
+        check: check_ntop,
+        lower: lower_ntop,
+    },
+    Builtin {
+        name: "pton",
+        check: check_pton,
+        lower: lower_pton,
+    },
+    Builtin {
+        name: "macaddr",
+        check: check_macaddr,
+        lower: lower_macaddr,
+    },
+    Builtin {
+        name: "bswap",
+        check: check_bswap,
+        lower: lower_bswap,
+    },
 ];
 
 /// `ntop([family,] address)`: an integer is IPv4, an array's length tells which it is.
@@ -42,12 +58,20 @@ fn check_ntop(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if size != 4 && size != 16 {
         let shown = checker.show(&value.ty);
         return checker.fail(
-            Diagnostic::error("not-an-address", address.span, format!("{shown} is no internet address"))
-                .label("an integer, or 4 or 16 bytes, is wanted"),
+            Diagnostic::error(
+                "not-an-address",
+                address.span,
+                format!("{shown} is no internet address"),
+            )
+            .label("an integer, or 4 or 16 bytes, is wanted"),
         );
     }
     let family = family.unwrap_or_else(|| {
-        Expr::int(if size == 16 { AF_INET6 } else { AF_INET }, Type::I64, call.at())
+        Expr::int(
+            if size == 16 { AF_INET6 } else { AF_INET },
+            Type::I64,
+            call.at(),
+        )
     });
     call.expr(Type::Inet, vec![family, value])
 }
@@ -58,24 +82,34 @@ fn lower_ntop(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) 
     lowerer.zero(place, INET_SIZE);
     let known = family.as_int();
     let family = lowerer.scalar(family);
-    lowerer.b.store(Width::B8, place.memory, place.base, place.offset, family);
+    lowerer
+        .b
+        .store(Width::B8, place.memory, place.base, place.offset, family);
     let value = lowerer.rvalue(address);
     let size = match &address.ty {
         Type::Int { .. } => 4,
         Type::Pointer { .. } => 16,
         ty => lowerer.size_of(ty).min(16),
     };
-    let size = if known == Some(AF_INET) { size.min(4) } else { size };
+    let size = if known == Some(AF_INET) {
+        size.min(4)
+    } else {
+        size
+    };
     match (&address.ty, value) {
         (Type::Int { .. }, value) => {
             let word = lowerer.word(value, &address.ty);
-            lowerer.b.store(Width::B4, place.memory, place.base, place.offset + 8, word);
+            lowerer
+                .b
+                .store(Width::B4, place.memory, place.base, place.offset + 8, word);
         }
         (Type::Pointer { space, .. }, value) => {
             let pointer = lowerer.word(value, &address.ty);
             lowerer.read_remote(place.plus(8), size, pointer, *space);
         }
-        (_, Rvalue::Remote { address, space }) => lowerer.read_remote(place.plus(8), size, address, space),
+        (_, Rvalue::Remote { address, space }) => {
+            lowerer.read_remote(place.plus(8), size, address, space)
+        }
         (_, Rvalue::Bytes(from)) => lowerer.copy(place.plus(8), from, size, 1),
         _ => {}
     }
@@ -87,7 +121,9 @@ fn check_pton(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if !checker.require_args(call, 1..=1) {
         return Expr::error(call.at());
     }
-    let Some(text) = checker.constant_text(&call.args[0], "the address") else { return Expr::error(call.at()) };
+    let Some(text) = checker.constant_text(&call.args[0], "the address") else {
+        return Expr::error(call.at());
+    };
     let bytes: Vec<u8> = match text.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => address.octets().to_vec(),
         Ok(IpAddr::V6(address)) => address.octets().to_vec(),
@@ -99,10 +135,15 @@ fn check_pton(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
             ));
         }
     };
-    let ty = Type::Array { element: std::sync::Arc::new(Type::U8), len: bytes.len() as u32 };
+    let ty = Type::Array {
+        element: std::sync::Arc::new(Type::U8),
+        len: bytes.len() as u32,
+    };
     let constant = Expr {
         kind: ExprKind::Str(bytes.as_slice().into()),
-        ty: Type::String { size: bytes.len() as u32 },
+        ty: Type::String {
+            size: bytes.len() as u32,
+        },
         span: call.at(),
     };
     call.expr_with(ty, vec![constant], Data::None)
@@ -149,7 +190,10 @@ fn check_bswap(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     }
     let value = checker.integer(&call.args[0]);
     let ty = match &value.ty {
-        Type::Int { size, .. } => Type::Int { size: *size, signed: false },
+        Type::Int { size, .. } => Type::Int {
+            size: *size,
+            signed: false,
+        },
         other => other.clone(),
     };
     call.expr(ty, vec![value])
@@ -163,4 +207,3 @@ fn lower_bswap(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>
         Some(width) => Rvalue::Scalar(lowerer.b.emit(Op::SwapBytes { value, width })),
     }
 }
-

@@ -17,7 +17,18 @@ use crate::probes::context::ContextKind;
 use crate::ty::{Space, Type};
 
 /// The builtin behind all packet fields; it has no name of its own in scripts.
-pub const TABLE: &[Builtin] = &[Builtin { name: "packet field", check: |c, call| Expr { kind: ExprKind::Error, ty: { let _ = c; Type::Error }, span: call.at() }, lower }];
+pub const TABLE: &[Builtin] = &[Builtin {
+    name: "packet field",
+    check: |c, call| Expr {
+        kind: ExprKind::Error,
+        ty: {
+            let _ = c;
+            Type::Error
+        },
+        span: call.at(),
+    },
+    lower,
+}];
 
 /// A header of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +48,11 @@ enum Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Big-endian bits: bytes at the offset, then shift right and keep so many bits.
-    Bits { bytes: u32, shift: u32, bits: u32 },
+    Bits {
+        bytes: u32,
+        shift: u32,
+        bits: u32,
+    },
     Mac,
     Inet4,
     Inet6,
@@ -54,16 +69,50 @@ struct PacketField {
     kind: Kind,
 }
 
-const fn bits(layer: Layer, owner: &'static str, name: &'static str, offset: u32, kind: (u32, u32, u32)) -> PacketField {
-    PacketField { layer, owner, name, offset, kind: Kind::Bits { bytes: kind.0, shift: kind.1, bits: kind.2 } }
+const fn bits(
+    layer: Layer,
+    owner: &'static str,
+    name: &'static str,
+    offset: u32,
+    kind: (u32, u32, u32),
+) -> PacketField {
+    PacketField {
+        layer,
+        owner,
+        name,
+        offset,
+        kind: Kind::Bits {
+            bytes: kind.0,
+            shift: kind.1,
+            bits: kind.2,
+        },
+    }
 }
 
-const fn whole(layer: Layer, owner: &'static str, name: &'static str, offset: u32, bytes: u32) -> PacketField {
+const fn whole(
+    layer: Layer,
+    owner: &'static str,
+    name: &'static str,
+    offset: u32,
+    bytes: u32,
+) -> PacketField {
     bits(layer, owner, name, offset, (bytes, 0, bytes * 8))
 }
 
-const fn other(layer: Layer, owner: &'static str, name: &'static str, offset: u32, kind: Kind) -> PacketField {
-    PacketField { layer, owner, name, offset, kind }
+const fn other(
+    layer: Layer,
+    owner: &'static str,
+    name: &'static str,
+    offset: u32,
+    kind: Kind,
+) -> PacketField {
+    PacketField {
+        layer,
+        owner,
+        name,
+        offset,
+        kind,
+    }
 }
 
 /// Offsets from IEEE 802.3, 802.1Q, RFC 791, 8200, 9293, 768, 792, 4443.
@@ -124,7 +173,9 @@ impl Context {
 
 /// The number of the field `owner.name`.
 pub fn field(owner: &str, name: &str) -> Option<usize> {
-    FIELDS.iter().position(|field| field.owner == owner && field.name == name)
+    FIELDS
+        .iter()
+        .position(|field| field.owner == owner && field.name == name)
 }
 
 /// Whether packets have a header of that name.
@@ -134,8 +185,16 @@ pub fn is_layer(owner: &str) -> bool {
 
 /// A header without that field.
 pub fn unknown_field(owner: &str, name: &ast::Name) -> Diagnostic {
-    let names: Vec<&str> = FIELDS.iter().filter(|field| field.owner == owner).map(|field| field.name).collect();
-    let diagnostic = Diagnostic::error("unknown-field", name.span, format!("`{owner}` has no field `{}`", name.text));
+    let names: Vec<&str> = FIELDS
+        .iter()
+        .filter(|field| field.owner == owner)
+        .map(|field| field.name)
+        .collect();
+    let diagnostic = Diagnostic::error(
+        "unknown-field",
+        name.span,
+        format!("`{owner}` has no field `{}`", name.text),
+    );
     match suggest(&name.text, names.iter().copied()) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
         None => diagnostic.help(format!("the fields are: {}", names.join(", "))),
@@ -149,26 +208,45 @@ pub fn check(checker: &mut Checker<'_, '_>, number: usize, at: Span) -> Expr {
     if !checker.group.context.is_packet() {
         let provider = checker.group.context.provider;
         return checker.fail(
-            Diagnostic::error("no-packet", at, format!("a {provider} probe has no packet, so no `{name}`"))
-                .help("packets are seen by `xdp:DEVICE` and `tc:DEVICE:ingress|egress` probes"),
+            Diagnostic::error(
+                "no-packet",
+                at,
+                format!("a {provider} probe has no packet, so no `{name}`"),
+            )
+            .help("packets are seen by `xdp:DEVICE` and `tc:DEVICE:ingress|egress` probes"),
         );
     }
     if checker.is_in_callback() {
         return checker.fail(
-            Diagnostic::error("packet-in-loop", at, format!("`{name}` cannot be read inside a loop"))
-                .help("put it in a variable before the loop"),
+            Diagnostic::error(
+                "packet-in-loop",
+                at,
+                format!("`{name}` cannot be read inside a loop"),
+            )
+            .help("put it in a variable before the loop"),
         );
     }
     let ty = match field.kind {
-        Kind::Bits { bits, .. } => Type::Int { size: (bits.div_ceil(8)).next_power_of_two(), signed: false },
+        Kind::Bits { bits, .. } => Type::Int {
+            size: (bits.div_ceil(8)).next_power_of_two(),
+            signed: false,
+        },
         Kind::Mac => Type::Mac,
         Kind::Inet4 | Kind::Inet6 => Type::Inet,
         Kind::Special if field.name == "data" => Type::pointer(Type::U8, Space::Kernel),
         Kind::Special if field.name == "len" => Type::U32,
         Kind::Special => Type::U16,
     };
-    let kind = ExprKind::Builtin { builtin: &TABLE[0], args: Vec::new(), data: Data::Int(number as i64) };
-    Expr { kind, ty, span: crate::check::span(at) }
+    let kind = ExprKind::Builtin {
+        builtin: &TABLE[0],
+        args: Vec::new(),
+        data: Data::Int(number as i64),
+    };
+    Expr {
+        kind,
+        ty,
+        span: crate::check::span(at),
+    }
 }
 
 /// Where the headers lie, found at the program's start. Offsets are from the packet's first byte; 0 means absent.
@@ -197,7 +275,16 @@ impl Lowerer<'_, '_> {
             self.b.write(variable, zero);
         }
         let [ethernet_type, vlan, ipv4, ipv6, tcp, udp, icmp, payload] = names;
-        let headers = Headers { ethernet_type, vlan, ipv4, ipv6, tcp, udp, icmp, payload };
+        let headers = Headers {
+            ethernet_type,
+            vlan,
+            ipv4,
+            ipv6,
+            tcp,
+            udp,
+            icmp,
+            payload,
+        };
         let done = self.b.block();
         let start = self.b.variable();
         let zero = self.b.constant(0);
@@ -248,7 +335,9 @@ impl Lowerer<'_, '_> {
         }
         let context = self.context();
         let (present, done) = (self.b.block(), self.b.block());
-        let flag = self.b.load(Width::B4, Memory::Context, context, VLAN_PRESENT);
+        let flag = self
+            .b
+            .load(Width::B4, Memory::Context, context, VLAN_PRESENT);
         self.b.branch(Compare::Ne, flag, 0, present, done);
         self.b.enter(present);
         let tag = self.b.load(Width::B4, Memory::Context, context, VLAN_TCI);
@@ -259,11 +348,21 @@ impl Lowerer<'_, '_> {
     }
 
     /// IPv4 or IPv6: notes where it starts, moves `start` behind it and gives the next protocol.
-    fn find_network_header(&mut self, headers: &Headers, start: Variable, done: crate::ir::BlockId) -> Variable {
+    fn find_network_header(
+        &mut self,
+        headers: &Headers,
+        start: Variable,
+        done: crate::ir::BlockId,
+    ) -> Variable {
         const IPV4: i32 = 0x0800;
         const IPV6: i32 = 0x86dd;
         let protocol = self.b.variable();
-        let (v4, not_v4, v6, transport) = (self.b.block(), self.b.block(), self.b.block(), self.b.block());
+        let (v4, not_v4, v6, transport) = (
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+        );
         let kind = self.b.read(headers.ethernet_type);
         self.b.branch(Compare::Eq, kind, IPV4, v4, not_v4);
         self.b.enter(not_v4);
@@ -308,7 +407,12 @@ impl Lowerer<'_, '_> {
     ) {
         let protocol = self.b.read(protocol);
         let offset = self.b.read(start);
-        for (number, variable) in [(6, headers.tcp), (17, headers.udp), (1, headers.icmp), (58, headers.icmp)] {
+        for (number, variable) in [
+            (6, headers.tcp),
+            (17, headers.udp),
+            (1, headers.icmp),
+            (58, headers.icmp),
+        ] {
             let (found, next) = (self.b.block(), self.b.block());
             self.b.branch(Compare::Eq, protocol, number, found, next);
             self.b.enter(found);
@@ -408,11 +512,15 @@ impl Lowerer<'_, '_> {
 }
 
 fn lower(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) -> Rvalue {
-    let Data::Int(number) = *used.data else { return Rvalue::Nothing };
+    let Data::Int(number) = *used.data else {
+        return Rvalue::Nothing;
+    };
     let field = &FIELDS[number as usize];
     let headers = lowerer.take_headers();
     let value = match field.kind {
-        Kind::Bits { bytes, shift, bits } => bit_field(lowerer, field, &headers, bytes, (shift, bits)),
+        Kind::Bits { bytes, shift, bits } => {
+            bit_field(lowerer, field, &headers, bytes, (shift, bits))
+        }
         Kind::Special => Rvalue::Scalar(special(lowerer, field, &headers)),
         Kind::Mac => address(lowerer, field, &headers, to, (8, 0, 6)),
         Kind::Inet4 => address(lowerer, field, &headers, to, (24, 2, 4)),
@@ -461,7 +569,9 @@ fn address(
     lowerer.zero(place, value_size);
     let target = if family == 0 { place } else { place.plus(8) };
     if family != 0 {
-        lowerer.b.store(Width::B8, place.memory, place.base, place.offset, family);
+        lowerer
+            .b
+            .store(Width::B8, place.memory, place.base, place.offset, family);
     }
     let (inside, done) = (lowerer.b.block(), lowerer.b.block());
     let start = lowerer.branch_on_header(field.layer, headers, done);
@@ -470,8 +580,16 @@ fn address(
     let step = if family == 0 { 2 } else { 4 };
     let width = Width::from_bytes(step).unwrap_or(Width::B1);
     for at in (0..len).step_by(step as usize) {
-        let word = lowerer.b.load(width, Memory::Packet, header, (field.offset + at) as i32);
-        lowerer.b.store(width, target.memory, target.base, target.offset + at as i32, word);
+        let word = lowerer
+            .b
+            .load(width, Memory::Packet, header, (field.offset + at) as i32);
+        lowerer.b.store(
+            width,
+            target.memory,
+            target.base,
+            target.offset + at as i32,
+            word,
+        );
     }
     lowerer.b.jump(done);
     lowerer.b.enter(done);

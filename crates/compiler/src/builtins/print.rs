@@ -11,7 +11,11 @@ use crate::lower::event::is_sendable;
 use crate::lower::{Lowerer, Place, Rvalue};
 use crate::ty::Type;
 
-pub const TABLE: &[Builtin] = &[Builtin { name: "print", check, lower }];
+pub const TABLE: &[Builtin] = &[Builtin {
+    name: "print",
+    check,
+    lower,
+}];
 
 fn check(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if !checker.require_args(call, 1..=3) {
@@ -36,7 +40,11 @@ fn check(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     }
     if value.ty.is_known() && !is_sendable(&value.ty) {
         let shown = checker.show(&value.ty);
-        return checker.fail(Diagnostic::error("not-printable", call.args[0].span, format!("{shown} cannot be printed")));
+        return checker.fail(Diagnostic::error(
+            "not-printable",
+            call.args[0].span,
+            format!("{shown} cannot be printed"),
+        ));
     }
     call.expr(Type::None, vec![value])
 }
@@ -44,7 +52,10 @@ fn check(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 fn whole_map(checker: &mut Checker<'_, '_>, call: &Call<'_>, map: crate::hir::MapRef) -> Expr {
     let top = number(checker, call.args.get(1), "the number of entries");
     let divisor = number(checker, call.args.get(2), "the divisor");
-    if checker.map(map).key == Some(Type::None) && checker.map(map).value.is_aggregation() && call.args.len() > 1 {
+    if checker.map(map).key == Some(Type::None)
+        && checker.map(map).value.is_aggregation()
+        && call.args.len() > 1
+    {
         let name = checker.map(map).name.clone();
         checker.report(Diagnostic::warning(
             "scalar-map",
@@ -59,7 +70,11 @@ fn number(checker: &mut Checker<'_, '_>, arg: Option<&Ast>, what: &str) -> Optio
     let arg = arg?;
     let value = checker.constant_int(arg, what)?;
     if value < 0 {
-        checker.report(Diagnostic::error("negative", arg.span, format!("{what} cannot be negative")));
+        checker.report(Diagnostic::error(
+            "negative",
+            arg.span,
+            format!("{what} cannot be negative"),
+        ));
         return None;
     }
     Some(value as u64)
@@ -67,18 +82,26 @@ fn number(checker: &mut Checker<'_, '_>, arg: Option<&Ast>, what: &str) -> Optio
 
 fn lower(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
     if let Data::PrintMap { map, top, divisor } = used.data {
-        let kind = ActionKind::PrintMap { map: lowerer.map_id(*map), top: *top, divisor: *divisor };
+        let kind = ActionKind::PrintMap {
+            map: lowerer.map_id(*map),
+            top: *top,
+            divisor: *divisor,
+        };
         lowerer.send_plain(kind);
         return Rvalue::Nothing;
     }
-    let Some(value) = used.args.first() else { return Rvalue::Nothing };
+    let Some(value) = used.args.first() else {
+        return Rvalue::Nothing;
+    };
     if let ExprKind::Map { map, key } = &value.kind
         && lowerer.map_type(*map).is_aggregation()
     {
         print_entry(lowerer, *map, key.as_deref());
         return Rvalue::Nothing;
     }
-    lowerer.send(used.args, |mut fields| ActionKind::PrintValue { value: fields.remove(0) });
+    lowerer.send(used.args, |mut fields| ActionKind::PrintValue {
+        value: fields.remove(0),
+    });
     Rvalue::Nothing
 }
 
@@ -86,16 +109,28 @@ fn lower(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> R
 fn print_entry(lowerer: &mut Lowerer<'_, '_>, map: crate::hir::MapRef, key: Option<&Expr>) {
     let id = lowerer.map_id(map);
     let Some(key) = key else {
-        lowerer.send_plain(ActionKind::PrintMap { map: id, top: None, divisor: None });
+        lowerer.send_plain(ActionKind::PrintMap {
+            map: id,
+            top: None,
+            divisor: None,
+        });
         return;
     };
     let wanted = lowerer.key_type(map);
-    let key = Expr { kind: ExprKind::Cast(Box::new(key.clone())), ty: wanted, span: key.span };
+    let key = Expr {
+        kind: ExprKind::Cast(Box::new(key.clone())),
+        ty: wanted,
+        span: key.span,
+    };
     let value_ty = lowerer.map_type(map);
     let layout = lowerer.layout(&value_ty);
     lowerer.send(&[key], |mut fields| {
         let key = fields.remove(0);
         let value = super::output::field(key.offset, layout);
-        ActionKind::PrintMapEntry { map: id, key, value }
+        ActionKind::PrintMapEntry {
+            map: id,
+            key,
+            value,
+        }
     });
 }

@@ -29,17 +29,45 @@ pub const TABLE: &[Builtin] = &[
         },
         lower: nothing,
     },
-    Builtin { name: "func", check: check_func, lower: lower_func },
-    Builtin { name: "args", check: check_args, lower: nothing },
-    Builtin { name: "ctx", check: check_ctx, lower: |l, _, _| Rvalue::Scalar(l.context()) },
-    Builtin { name: "retval", check: check_retval, lower: nothing },
-    Builtin { name: "reg", check: check_reg, lower: lower_reg },
-    Builtin { name: "cpid", check: check_cpid, lower: nothing },
+    Builtin {
+        name: "func",
+        check: check_func,
+        lower: lower_func,
+    },
+    Builtin {
+        name: "args",
+        check: check_args,
+        lower: nothing,
+    },
+    Builtin {
+        name: "ctx",
+        check: check_ctx,
+        lower: |l, _, _| Rvalue::Scalar(l.context()),
+    },
+    Builtin {
+        name: "retval",
+        check: check_retval,
+        lower: nothing,
+    },
+    Builtin {
+        name: "reg",
+        check: check_reg,
+        lower: lower_reg,
+    },
+    Builtin {
+        name: "cpid",
+        check: check_cpid,
+        lower: nothing,
+    },
     Builtin {
         name: "has_cpid",
         check: |c, call| {
             c.require_args(call, 0..=0);
-            Expr { kind: ExprKind::Bool(c.child_pid.is_some()), ty: Type::Bool, span: call.at() }
+            Expr {
+                kind: ExprKind::Bool(c.child_pid.is_some()),
+                ty: Type::Bool,
+                span: call.at(),
+            }
         },
         lower: nothing,
     },
@@ -53,11 +81,22 @@ fn nothing(_lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, _to: Option<Place>) 
 /// `func`: the traced function's symbol.
 fn check_func(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     checker.require_args(call, 0..=0);
-    let ty = if checker.group.context.is_user { Type::UserSymbol } else { Type::KernelSymbol };
-    let known = matches!(checker.group.context.kind, ContextKind::Registers | ContextKind::Words);
+    let ty = if checker.group.context.is_user {
+        Type::UserSymbol
+    } else {
+        Type::KernelSymbol
+    };
+    let known = matches!(
+        checker.group.context.kind,
+        ContextKind::Registers | ContextKind::Words
+    );
     if !known {
         let provider = checker.group.context.provider;
-        return checker.fail(Diagnostic::error("no-function", call.span, format!("a {provider} probe has no function")));
+        return checker.fail(Diagnostic::error(
+            "no-function",
+            call.span,
+            format!("a {provider} probe has no function"),
+        ));
     }
     call.expr(ty, Vec::new())
 }
@@ -71,7 +110,9 @@ fn lower_func(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, to: Option<Place>)
     let address = if lowerer.group.context.retval.is_some() {
         lowerer.b.call(Helper::GET_FUNC_IP, &[context])
     } else {
-        lowerer.b.load(Width::B8, Memory::Context, context, offset as i32)
+        lowerer
+            .b
+            .load(Width::B8, Memory::Context, context, offset as i32)
     };
     super::symbols::store_user_symbol(lowerer, address, to)
 }
@@ -87,9 +128,17 @@ fn check_args(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     for argument in args {
         types.push((argument.name.clone(), argument.ty.clone()));
         let ty = argument.ty.clone();
-        values.push(Expr { kind: ExprKind::Argument(Box::new(argument)), ty, span: at });
+        values.push(Expr {
+            kind: ExprKind::Argument(Box::new(argument)),
+            ty,
+            span: at,
+        });
     }
-    Expr { kind: ExprKind::Record(values), ty: Type::Record(std::sync::Arc::new(types)), span: at }
+    Expr {
+        kind: ExprKind::Record(values),
+        ty: Type::Record(std::sync::Arc::new(types)),
+        span: at,
+    }
 }
 
 fn check_ctx(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
@@ -97,7 +146,10 @@ fn check_ctx(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if checker.group.context.kind == ContextKind::Iter {
         return check_args(checker, call);
     }
-    call.expr(Type::pointer(Type::Opaque("void".into()), Space::Kernel), Vec::new())
+    call.expr(
+        Type::pointer(Type::Opaque("void".into()), Space::Kernel),
+        Vec::new(),
+    )
 }
 
 fn check_retval(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
@@ -105,13 +157,21 @@ fn check_retval(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     match checker.group.context.retval.clone() {
         Some(retval) => {
             let ty = retval.ty.clone();
-            Expr { kind: ExprKind::Argument(Box::new(retval)), ty, span: call.at() }
+            Expr {
+                kind: ExprKind::Argument(Box::new(retval)),
+                ty,
+                span: call.at(),
+            }
         }
         None => {
             let provider = checker.group.context.provider;
             checker.fail(
-                Diagnostic::error("no-retval", call.span, format!("a {provider} probe has no `retval`"))
-                    .help("results are seen by uretprobe, kretprobe and fexit probes"),
+                Diagnostic::error(
+                    "no-retval",
+                    call.span,
+                    format!("a {provider} probe has no `retval`"),
+                )
+                .help("results are seen by uretprobe, kretprobe and fexit probes"),
             )
         }
     }
@@ -126,7 +186,11 @@ fn check_reg(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     };
     if checker.group.context.kind != ContextKind::Registers {
         let provider = checker.group.context.provider;
-        return checker.fail(Diagnostic::error("no-registers", call.span, format!("a {provider} probe has no registers")));
+        return checker.fail(Diagnostic::error(
+            "no-registers",
+            call.span,
+            format!("a {provider} probe has no registers"),
+        ));
     }
     let Some(offset) = probes::register_offset(&name) else {
         return checker.fail(
@@ -138,9 +202,13 @@ fn check_reg(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 }
 
 fn lower_reg(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    let Data::Int(offset) = used.data else { return Rvalue::Nothing };
+    let Data::Int(offset) = used.data else {
+        return Rvalue::Nothing;
+    };
     let context = lowerer.context();
-    let value = lowerer.b.load(Width::B8, Memory::Context, context, *offset as i32);
+    let value = lowerer
+        .b
+        .load(Width::B8, Memory::Context, context, *offset as i32);
     Rvalue::Scalar(lowerer.b.binary(BinaryOp::Add, value, 0))
 }
 
@@ -149,7 +217,8 @@ fn check_cpid(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     match checker.child_pid {
         Some(pid) => Expr::int(i64::from(pid), Type::U32, call.at()),
         None => checker.fail(
-            Diagnostic::error("no-child", call.span, "there is no child process").help("run the script with `-c CMD`"),
+            Diagnostic::error("no-child", call.span, "there is no child process")
+                .help("run the script with `-c CMD`"),
         ),
     }
 }

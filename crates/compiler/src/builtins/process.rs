@@ -14,16 +14,36 @@ use crate::ty::{Space, Type};
 const COMM_SIZE: u32 = 16;
 
 pub const TABLE: &[Builtin] = &[
-    Builtin { name: "pid", check: check_id, lower: |l, u, _| Rvalue::Scalar(half(l, u, Helper::GET_CURRENT_PID_TGID, true)) },
-    Builtin { name: "tid", check: check_id, lower: |l, u, _| Rvalue::Scalar(half(l, u, Helper::GET_CURRENT_PID_TGID, false)) },
-    Builtin { name: "uid", check: plain_u32, lower: |l, u, _| Rvalue::Scalar(half(l, u, Helper::GET_CURRENT_UID_GID, false)) },
-    Builtin { name: "gid", check: plain_u32, lower: |l, u, _| Rvalue::Scalar(half(l, u, Helper::GET_CURRENT_UID_GID, true)) },
+    Builtin {
+        name: "pid",
+        check: check_id,
+        lower: |l, u, _| Rvalue::Scalar(half(l, u, Helper::GET_CURRENT_PID_TGID, true)),
+    },
+    Builtin {
+        name: "tid",
+        check: check_id,
+        lower: |l, u, _| Rvalue::Scalar(half(l, u, Helper::GET_CURRENT_PID_TGID, false)),
+    },
+    Builtin {
+        name: "uid",
+        check: plain_u32,
+        lower: |l, u, _| Rvalue::Scalar(half(l, u, Helper::GET_CURRENT_UID_GID, false)),
+    },
+    Builtin {
+        name: "gid",
+        check: plain_u32,
+        lower: |l, u, _| Rvalue::Scalar(half(l, u, Helper::GET_CURRENT_UID_GID, true)),
+    },
     Builtin {
         name: "username",
         check: |c, call| plain(c, call, Type::Username),
         lower: |l, u, _| Rvalue::Scalar(half(l, u, Helper::GET_CURRENT_UID_GID, false)),
     },
-    Builtin { name: "comm", check: check_comm, lower: lower_comm },
+    Builtin {
+        name: "comm",
+        check: check_comm,
+        lower: lower_comm,
+    },
     Builtin {
         name: "cgroup",
         check: |c, call| plain(c, call, Type::U64),
@@ -37,10 +57,26 @@ pub const TABLE: &[Builtin] = &[
         },
         lower: |l, _, _| Rvalue::Scalar(l.b.call(Helper::GET_CURRENT_TASK, &[])),
     },
-    Builtin { name: "ppid", check: check_ppid, lower: |l, u, _| l.rvalue(&u.args[0]) },
-    Builtin { name: "pcomm", check: check_pcomm, lower: |l, u, _| l.rvalue(&u.args[0]) },
-    Builtin { name: "leader_comm", check: check_leader_comm, lower: |l, u, _| l.rvalue(&u.args[0]) },
-    Builtin { name: "leader_tid", check: check_leader_tid, lower: |l, u, _| l.rvalue(&u.args[0]) },
+    Builtin {
+        name: "ppid",
+        check: check_ppid,
+        lower: |l, u, _| l.rvalue(&u.args[0]),
+    },
+    Builtin {
+        name: "pcomm",
+        check: check_pcomm,
+        lower: |l, u, _| l.rvalue(&u.args[0]),
+    },
+    Builtin {
+        name: "leader_comm",
+        check: check_leader_comm,
+        lower: |l, u, _| l.rvalue(&u.args[0]),
+    },
+    Builtin {
+        name: "leader_tid",
+        check: check_leader_tid,
+        lower: |l, u, _| l.rvalue(&u.args[0]),
+    },
 ];
 
 fn plain(checker: &mut Checker<'_, '_>, call: &Call<'_>, ty: Type) -> Expr {
@@ -59,8 +95,12 @@ fn check_id(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
         let known = matches!(&arg.kind, fathom_syntax::ast::ExprKind::Ident(name) if name == "init" || name == "curr_ns");
         if !known {
             return checker.fail(
-                Diagnostic::error("pid-namespace", arg.span, "the namespace of ids is `init` or `curr_ns`")
-                    .label("unknown namespace"),
+                Diagnostic::error(
+                    "pid-namespace",
+                    arg.span,
+                    "the namespace of ids is `init` or `curr_ns`",
+                )
+                .label("unknown namespace"),
             );
         }
     }
@@ -72,7 +112,11 @@ fn half(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, helper: Helper, high: bo
     if high {
         return lowerer.b.binary(BinaryOp::Shr, both, 32);
     }
-    lowerer.b.emit(crate::ir::Op::Extend { value: both, from: crate::ir::Width::B4, signed: false })
+    lowerer.b.emit(crate::ir::Op::Extend {
+        value: both,
+        from: crate::ir::Width::B4,
+        signed: false,
+    })
 }
 
 /// `comm`, `comm(pid)`
@@ -91,8 +135,15 @@ fn lower_comm(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, to: Option<Place>)
 
 /// `struct task_struct *` of the kernel, as far as BTF knows it.
 fn task_pointer(checker: &mut Checker<'_, '_>) -> Type {
-    let task = checker.types.struct_named(fathom_syntax::ast::c::CRecordKind::Struct, "task_struct", Default::default());
-    Type::pointer(task.unwrap_or(Type::Opaque("struct task_struct".into())), Space::Kernel)
+    let task = checker.types.struct_named(
+        fathom_syntax::ast::c::CRecordKind::Struct,
+        "task_struct",
+        Default::default(),
+    );
+    Type::pointer(
+        task.unwrap_or(Type::Opaque("struct task_struct".into())),
+        Space::Kernel,
+    )
 }
 
 /// The expression `task->a->b`, for values that are fields of the current task.
@@ -104,14 +155,21 @@ fn task_path(checker: &mut Checker<'_, '_>, call: &Call<'_>, path: &[&str]) -> E
             let ty = task_pointer(checker);
             let task = super::find("curtask").unwrap_or(call.builtin);
             Expr {
-                kind: crate::hir::ExprKind::Builtin { builtin: task, args: Vec::new(), data: Default::default() },
+                kind: crate::hir::ExprKind::Builtin {
+                    builtin: task,
+                    args: Vec::new(),
+                    data: Default::default(),
+                },
                 ty,
                 span: call.at(),
             }
         }
     };
     for field in path {
-        let name = fathom_syntax::ast::Name { text: (*field).to_owned(), span: call.span };
+        let name = fathom_syntax::ast::Name {
+            text: (*field).to_owned(),
+            span: call.span,
+        };
         value = checker.member_value(value, &name, call.span);
     }
     let ty = value.ty.clone();

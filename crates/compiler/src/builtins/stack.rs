@@ -42,8 +42,12 @@ fn check(checker: &mut Checker<'_, '_>, call: &Call<'_>, ty: fn(StackMode, u32) 
     if let Some(AstKind::Ident(name)) = call.args.first().map(|arg| &arg.kind) {
         let Some(found) = stack_mode(name) else {
             return checker.fail(
-                Diagnostic::error("stack-mode", call.args[0].span, format!("there is no stack mode `{name}`"))
-                    .help("the modes are bpftrace, perf, raw and, for user stacks, build_id"),
+                Diagnostic::error(
+                    "stack-mode",
+                    call.args[0].span,
+                    format!("there is no stack mode `{name}`"),
+                )
+                .help("the modes are bpftrace, perf, raw and, for user stacks, build_id"),
             );
         };
         mode = found;
@@ -51,12 +55,19 @@ fn check(checker: &mut Checker<'_, '_>, call: &Call<'_>, ty: fn(StackMode, u32) 
     }
     let limit = match limits.first() {
         None => DEFAULT_LIMIT,
-        Some(limit) => checker.constant_int(limit, "the number of frames").unwrap_or(DEFAULT_LIMIT),
+        Some(limit) => checker
+            .constant_int(limit, "the number of frames")
+            .unwrap_or(DEFAULT_LIMIT),
     };
     if !(1..=DEFAULT_LIMIT).contains(&limit) {
         let at = limits.first().map_or(call.span, |limit: &Ast| limit.span);
         return checker.fail(
-            Diagnostic::error("stack-limit", at, format!("a stack has 1 to {DEFAULT_LIMIT} frames")).label(limit.to_string()),
+            Diagnostic::error(
+                "stack-limit",
+                at,
+                format!("a stack has 1 to {DEFAULT_LIMIT} frames"),
+            )
+            .label(limit.to_string()),
         );
     }
     call.expr(ty(mode, limit as u32), Vec::new())
@@ -73,7 +84,12 @@ fn stack_mode(name: &str) -> Option<StackMode> {
 }
 
 /// The kernel hashes the stack into a map; should another one be there already, a second map of another size is tried.
-fn lower(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, to: Option<Place>, is_user: bool) -> Rvalue {
+fn lower(
+    lowerer: &mut Lowerer<'_, '_>,
+    _used: &Use<'_>,
+    to: Option<Place>,
+    is_user: bool,
+) -> Rvalue {
     let place = to.unwrap_or_else(|| lowerer.temporary(16, "a stack"));
     let flags = if is_user { USER_STACK } else { 0 };
     let number = lowerer.b.variable();
@@ -82,7 +98,9 @@ fn lower(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, to: Option<Place>, is_u
     lowerer.b.write(number, first.0);
     lowerer.b.write(map, first.1);
     let (again, done) = (lowerer.b.block(), lowerer.b.block());
-    lowerer.b.branch(Compare::Eq, first.0, COLLISION, again, done);
+    lowerer
+        .b
+        .branch(Compare::Eq, first.0, COLLISION, again, done);
     lowerer.b.enter(again);
     let second = stack_id(lowerer, 1, flags);
     lowerer.b.write(number, second.0);
@@ -90,14 +108,22 @@ fn lower(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, to: Option<Place>, is_u
     lowerer.b.jump(done);
     lowerer.b.enter(done);
     let (number, map) = (lowerer.b.read(number), lowerer.b.read(map));
-    lowerer.b.store(Width::B8, place.memory, place.base, place.offset, number);
+    lowerer
+        .b
+        .store(Width::B8, place.memory, place.base, place.offset, number);
     if is_user {
-        lowerer.b.store(Width::B4, place.memory, place.base, place.offset + 8, map);
+        lowerer
+            .b
+            .store(Width::B4, place.memory, place.base, place.offset + 8, map);
         let id = lowerer.b.call(Helper::GET_CURRENT_PID_TGID, &[]);
         let pid = lowerer.b.binary(BinaryOp::Shr, id, 32);
-        lowerer.b.store(Width::B4, place.memory, place.base, place.offset + 12, pid);
+        lowerer
+            .b
+            .store(Width::B4, place.memory, place.base, place.offset + 12, pid);
     } else {
-        lowerer.b.store(Width::B8, place.memory, place.base, place.offset + 8, map);
+        lowerer
+            .b
+            .store(Width::B8, place.memory, place.base, place.offset + 8, map);
     }
     Rvalue::Bytes(place)
 }
@@ -107,6 +133,8 @@ fn stack_id(lowerer: &mut Lowerer<'_, '_>, index: u32, flags: i64) -> (Value, Va
     let context = lowerer.context();
     let address = lowerer.b.map(map);
     let flags = lowerer.b.constant(flags);
-    let id = lowerer.b.call(Helper::GET_STACKID, &[context, address, flags]);
+    let id = lowerer
+        .b
+        .call(Helper::GET_STACKID, &[context, address, flags]);
     (id, lowerer.b.constant(i64::from(map.0)))
 }

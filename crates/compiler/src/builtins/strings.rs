@@ -11,15 +11,51 @@ use crate::lower::{Lowerer, Place, Rvalue};
 use crate::ty::{Space, Type};
 
 pub const TABLE: &[Builtin] = &[
-    Builtin { name: "str", check: check_str, lower: lower_str },
-    Builtin { name: "buf", check: check_buf, lower: lower_buf },
-    Builtin { name: "strlen", check: check_strlen, lower: lower_strlen },
-    Builtin { name: "strncmp", check: check_strncmp, lower: lower_strncmp },
-    Builtin { name: "strcontains", check: check_strcontains, lower: lower_strcontains },
-    Builtin { name: "memcmp", check: check_memcmp, lower: lower_memcmp },
-    Builtin { name: "strerror", check: |c, call| named_number(c, call, Type::ErrorName), lower: number },
-    Builtin { name: "signal_name", check: |c, call| named_number(c, call, Type::SignalName), lower: number },
-    Builtin { name: "syscall_name", check: |c, call| named_number(c, call, Type::SyscallName), lower: number },
+    Builtin {
+        name: "str",
+        check: check_str,
+        lower: lower_str,
+    },
+    Builtin {
+        name: "buf",
+        check: check_buf,
+        lower: lower_buf,
+    },
+    Builtin {
+        name: "strlen",
+        check: check_strlen,
+        lower: lower_strlen,
+    },
+    Builtin {
+        name: "strncmp",
+        check: check_strncmp,
+        lower: lower_strncmp,
+    },
+    Builtin {
+        name: "strcontains",
+        check: check_strcontains,
+        lower: lower_strcontains,
+    },
+    Builtin {
+        name: "memcmp",
+        check: check_memcmp,
+        lower: lower_memcmp,
+    },
+    Builtin {
+        name: "strerror",
+        check: |c, call| named_number(c, call, Type::ErrorName),
+        lower: number,
+    },
+    Builtin {
+        name: "signal_name",
+        check: |c, call| named_number(c, call, Type::SignalName),
+        lower: number,
+    },
+    Builtin {
+        name: "syscall_name",
+        check: |c, call| named_number(c, call, Type::SyscallName),
+        lower: number,
+    },
 ];
 
 /// `str(pointer[, length])`; `str($1)` is the parameter's text.
@@ -28,19 +64,32 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
         return Expr::error(call.at());
     }
     if let Ast::Param(number) = &call.args[0].kind {
-        let text = checker.params.get((*number as usize).wrapping_sub(1)).cloned().unwrap_or_default();
+        let text = checker
+            .params
+            .get((*number as usize).wrapping_sub(1))
+            .cloned()
+            .unwrap_or_default();
         return checker.string(text.as_bytes(), call.at());
     }
     let source = checker.expr(&call.args[0]);
     let is_text = matches!(
         source.ty,
-        Type::Unknown | Type::Error | Type::Int { .. } | Type::Pointer { .. } | Type::String { .. } | Type::Array { .. }
+        Type::Unknown
+            | Type::Error
+            | Type::Int { .. }
+            | Type::Pointer { .. }
+            | Type::String { .. }
+            | Type::Array { .. }
     );
     if !is_text {
         let shown = checker.show(&source.ty);
         return checker.fail(
-            Diagnostic::error("not-a-string", call.args[0].span, format!("{shown} is no pointer to a string"))
-                .label(shown),
+            Diagnostic::error(
+                "not-a-string",
+                call.args[0].span,
+                format!("{shown} is no pointer to a string"),
+            )
+            .label(shown),
         );
     }
     let max = checker.max_string();
@@ -49,7 +98,9 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if let Some(length) = call.args.get(1) {
         let length = checker.integer(length);
         match length.as_int() {
-            Some(constant) if constant >= 0 => size = (constant + 1).clamp(1, i64::from(max)) as u32,
+            Some(constant) if constant >= 0 => {
+                size = (constant + 1).clamp(1, i64::from(max)) as u32
+            }
             _ => args.push(length),
         }
     } else if let Type::Array { len, .. } = &args[0].ty {
@@ -63,7 +114,9 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 
 fn lower_str(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) -> Rvalue {
     let source = &used.args[0];
-    let Type::String { size } = used.ty else { return Rvalue::Nothing };
+    let Type::String { size } = used.ty else {
+        return Rvalue::Nothing;
+    };
     let (address, space) = match (&source.ty, lowerer.rvalue(source)) {
         (Type::Pointer { space, .. }, value) => (lowerer.word(value, &source.ty), *space),
         (Type::Int { .. }, value) => (lowerer.word(value, &source.ty), Space::Unknown),
@@ -74,7 +127,11 @@ fn lower_str(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) -
             return Rvalue::Bytes(place);
         }
     };
-    let space = if space == Space::Own { Space::Kernel } else { space };
+    let space = if space == Space::Own {
+        Space::Kernel
+    } else {
+        space
+    };
     let limit = match used.args.get(1) {
         None => lowerer.b.constant(i64::from(*size)),
         Some(length) => {
@@ -94,7 +151,9 @@ fn at_most(lowerer: &mut Lowerer<'_, '_>, value: Value, limit: u32) -> Value {
     let most = lowerer.b.constant(i64::from(limit));
     lowerer.b.write(result, most);
     let (smaller, done) = (lowerer.b.block(), lowerer.b.block());
-    lowerer.b.branch(Compare::Lt, value, limit as i32, smaller, done);
+    lowerer
+        .b
+        .branch(Compare::Lt, value, limit as i32, smaller, done);
     lowerer.b.enter(smaller);
     lowerer.b.write(result, value);
     lowerer.b.jump(done);
@@ -130,8 +189,12 @@ fn check_buf(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
             };
             let Some(known) = known.filter(|size| *size > 0) else {
                 return checker.fail(
-                    Diagnostic::error("buffer-length", call.span, "the length of the buffer is not known")
-                        .help("give it: `buf(pointer, length)`"),
+                    Diagnostic::error(
+                        "buffer-length",
+                        call.span,
+                        "the length of the buffer is not known",
+                    )
+                    .help("give it: `buf(pointer, length)`"),
                 );
             };
             size = known.min(max);
@@ -142,7 +205,9 @@ fn check_buf(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 }
 
 fn lower_buf(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) -> Rvalue {
-    let Type::Buffer { size } = used.ty else { return Rvalue::Nothing };
+    let Type::Buffer { size } = used.ty else {
+        return Rvalue::Nothing;
+    };
     let (source, length) = (&used.args[0], &used.args[1]);
     let value = lowerer.rvalue(source);
     let (address, space) = match (&source.ty, value) {
@@ -151,11 +216,17 @@ fn lower_buf(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) -
         (_, Rvalue::Bytes(place)) => (lowerer.address(place), Space::Kernel),
         (_, value) => (lowerer.word(value, &source.ty), Space::Unknown),
     };
-    let space = if space == Space::Own { Space::Kernel } else { space };
+    let space = if space == Space::Own {
+        Space::Kernel
+    } else {
+        space
+    };
     let length = lowerer.scalar(length);
     let length = at_most(lowerer, length, *size);
     let place = to.unwrap_or_else(|| lowerer.temporary(4 + size, "a buffer"));
-    lowerer.b.store(Width::B4, place.memory, place.base, place.offset, length);
+    lowerer
+        .b
+        .store(Width::B4, place.memory, place.base, place.offset, length);
     let helper = lowerer.read_helper(space, false);
     let data = lowerer.address(place.plus(4));
     lowerer.b.call(helper, &[data, length, address]);
@@ -175,12 +246,24 @@ fn check_strlen(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 }
 
 /// A string argument; a character array counts as one.
-fn require_string(checker: &mut Checker<'_, '_>, text: Expr, call: &Call<'_>, index: usize) -> Expr {
-    if !matches!(text.ty, Type::String { .. } | Type::Array { .. } | Type::Unknown | Type::Error) {
+fn require_string(
+    checker: &mut Checker<'_, '_>,
+    text: Expr,
+    call: &Call<'_>,
+    index: usize,
+) -> Expr {
+    if !matches!(
+        text.ty,
+        Type::String { .. } | Type::Array { .. } | Type::Unknown | Type::Error
+    ) {
         let shown = checker.show(&text.ty);
         checker.report(
-            Diagnostic::error("not-a-string", call.args[index].span, format!("a string is wanted here, not {shown}"))
-                .help("turn a pointer into a string with `str(pointer)`"),
+            Diagnostic::error(
+                "not-a-string",
+                call.args[index].span,
+                format!("a string is wanted here, not {shown}"),
+            )
+            .help("turn a pointer into a string with `str(pointer)`"),
         );
         return Expr::error(text.span);
     }
@@ -207,12 +290,16 @@ fn check_strncmp(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     let left = require_string(checker, left, call, 0);
     let right = require_string(checker, right, call, 1);
     let count = checker.constant_int(&call.args[2], "the number of characters");
-    let Some(count) = count.filter(|count| *count >= 0) else { return Expr::error(call.at()) };
+    let Some(count) = count.filter(|count| *count >= 0) else {
+        return Expr::error(call.at());
+    };
     call.expr_with(Type::U64, vec![left, right], Data::Int(count))
 }
 
 fn lower_strncmp(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    let Data::Int(count) = *used.data else { return Rvalue::Nothing };
+    let Data::Int(count) = *used.data else {
+        return Rvalue::Nothing;
+    };
     let (left, right) = (&used.args[0], &used.args[1]);
     let result = lowerer.b.variable();
     let (same, other, done) = (lowerer.b.block(), lowerer.b.block(), lowerer.b.block());
@@ -221,7 +308,10 @@ fn lower_strncmp(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Plac
         (_, Some(text)) => compare_with(lowerer, left, text, count as usize, same, other),
         (None, None) => {
             let (a, b) = (lowerer.bytes(left), lowerer.bytes(right));
-            let size = lowerer.size_of(&left.ty).min(lowerer.size_of(&right.ty)).min(count as u32);
+            let size = lowerer
+                .size_of(&left.ty)
+                .min(lowerer.size_of(&right.ty))
+                .min(count as u32);
             lowerer.branch_on_string_loop(a, b, size, same, other);
         }
     }
@@ -267,21 +357,32 @@ fn check_strcontains(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     let Some(needle) = right.as_text() else {
         if right.ty.is_known() {
             return checker.fail(
-                Diagnostic::error("not-constant", call.args[1].span, "the string to look for must be a constant")
-                    .label("depends on run time"),
+                Diagnostic::error(
+                    "not-constant",
+                    call.args[1].span,
+                    "the string to look for must be a constant",
+                )
+                .label("depends on run time"),
             );
         }
         return Expr::error(call.at());
     };
     if needle.is_empty() {
-        return Expr { kind: crate::hir::ExprKind::Bool(true), ty: Type::Bool, span: call.at() };
+        return Expr {
+            kind: crate::hir::ExprKind::Bool(true),
+            ty: Type::Bool,
+            span: call.at(),
+        };
     }
     call.expr(Type::Bool, vec![left, right])
 }
 
 /// Tries each start in turn; the loop is bounded by the string's size.
 fn lower_strcontains(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    let (haystack, needle) = (&used.args[0], used.args[1].as_text().unwrap_or_default().to_vec());
+    let (haystack, needle) = (
+        &used.args[0],
+        used.args[1].as_text().unwrap_or_default().to_vec(),
+    );
     let place = lowerer.bytes(haystack);
     let size = lowerer.size_of(&haystack.ty);
     let result = lowerer.b.variable();
@@ -304,7 +405,9 @@ fn lower_strcontains(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<
     lowerer.b.jump(head);
     lowerer.b.switch_to(head);
     let index = lowerer.b.read(start);
-    lowerer.b.branch(Compare::Lt, index, last_start as i32, inside, missing);
+    lowerer
+        .b
+        .branch(Compare::Lt, index, last_start as i32, inside, missing);
     lowerer.b.enter(inside);
     let here = lowerer.b.binary(BinaryOp::Add, base, index);
     for (at, wanted) in needle.iter().enumerate() {
@@ -315,7 +418,9 @@ fn lower_strcontains(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<
             lowerer.b.branch(Compare::Eq, got, 0, missing, not_end);
             lowerer.b.enter(not_end);
         }
-        lowerer.b.branch(Compare::Eq, got, i32::from(*wanted), more, next);
+        lowerer
+            .b
+            .branch(Compare::Eq, got, i32::from(*wanted), more, next);
         lowerer.b.enter(more);
     }
     lowerer.b.jump(found);
@@ -329,7 +434,13 @@ fn lower_strcontains(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<
 }
 
 fn byte_at(lowerer: &mut Lowerer<'_, '_>, memory: Memory, base: Value, offset: i32) -> Value {
-    lowerer.b.emit(Op::Load { width: Width::B1, signed: false, memory, base, offset })
+    lowerer.b.emit(Op::Load {
+        width: Width::B1,
+        signed: false,
+        memory,
+        base,
+        offset,
+    })
 }
 
 /// `memcmp(a, b, n)`: 0 if equal.
@@ -341,7 +452,10 @@ fn check_memcmp(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     let Some(count) = checker.constant_int(&call.args[2], "the number of bytes") else {
         return Expr::error(call.at());
     };
-    let sizes = [checker.types.size_of(&left.ty), checker.types.size_of(&right.ty)];
+    let sizes = [
+        checker.types.size_of(&left.ty),
+        checker.types.size_of(&right.ty),
+    ];
     let least = sizes.into_iter().min().unwrap_or(0);
     if count < 0 || count > i64::from(least) {
         return checker.fail(Diagnostic::error(
@@ -354,7 +468,9 @@ fn check_memcmp(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 }
 
 fn lower_memcmp(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    let Data::Int(count) = *used.data else { return Rvalue::Nothing };
+    let Data::Int(count) = *used.data else {
+        return Rvalue::Nothing;
+    };
     let (a, b) = (lowerer.bytes(&used.args[0]), lowerer.bytes(&used.args[1]));
     let result = lowerer.b.variable();
     let (same, other, done) = (lowerer.b.block(), lowerer.b.block(), lowerer.b.block());

@@ -11,14 +11,46 @@ use crate::lower::{Lowerer, Place, Rvalue};
 use crate::ty::{Space, Type};
 
 pub const TABLE: &[Builtin] = &[
-    Builtin { name: "ksym", check: |c, call| check_address(c, call, Type::KernelSymbol), lower: same },
-    Builtin { name: "usym", check: |c, call| check_address(c, call, Type::UserSymbol), lower: lower_usym },
-    Builtin { name: "kaddr", check: check_kaddr, lower: same },
-    Builtin { name: "uaddr", check: check_uaddr, lower: same },
-    Builtin { name: "kptr", check: |c, call| check_space(c, call, Space::Kernel), lower: same },
-    Builtin { name: "uptr", check: |c, call| check_space(c, call, Space::User), lower: same },
-    Builtin { name: "cgroupid", check: check_cgroupid, lower: same },
-    Builtin { name: "cgroup_path", check: check_cgroup_path, lower: same },
+    Builtin {
+        name: "ksym",
+        check: |c, call| check_address(c, call, Type::KernelSymbol),
+        lower: same,
+    },
+    Builtin {
+        name: "usym",
+        check: |c, call| check_address(c, call, Type::UserSymbol),
+        lower: lower_usym,
+    },
+    Builtin {
+        name: "kaddr",
+        check: check_kaddr,
+        lower: same,
+    },
+    Builtin {
+        name: "uaddr",
+        check: check_uaddr,
+        lower: same,
+    },
+    Builtin {
+        name: "kptr",
+        check: |c, call| check_space(c, call, Space::Kernel),
+        lower: same,
+    },
+    Builtin {
+        name: "uptr",
+        check: |c, call| check_space(c, call, Space::User),
+        lower: same,
+    },
+    Builtin {
+        name: "cgroupid",
+        check: check_cgroupid,
+        lower: same,
+    },
+    Builtin {
+        name: "cgroup_path",
+        check: check_cgroup_path,
+        lower: same,
+    },
 ];
 
 /// The value of the only argument, read as another type.
@@ -39,7 +71,11 @@ fn check_address(checker: &mut Checker<'_, '_>, call: &Call<'_>, ty: Type) -> Ex
         Type::Int { .. } | Type::Pointer { .. } | Type::KernelSymbol | Type::Unknown | Type::Error
     ) {
         let shown = checker.show(&address.ty);
-        return checker.fail(Diagnostic::error("not-an-address", call.args[0].span, format!("{shown} is no address")));
+        return checker.fail(Diagnostic::error(
+            "not-an-address",
+            call.args[0].span,
+            format!("{shown} is no address"),
+        ));
     }
     call.expr(ty, vec![address])
 }
@@ -50,12 +86,20 @@ fn lower_usym(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) 
 }
 
 /// Address and process: see [`fathom_bpf::Layout::UserSymbol`].
-pub fn store_user_symbol(lowerer: &mut Lowerer<'_, '_>, address: Value, to: Option<Place>) -> Rvalue {
+pub fn store_user_symbol(
+    lowerer: &mut Lowerer<'_, '_>,
+    address: Value,
+    to: Option<Place>,
+) -> Rvalue {
     let place = to.unwrap_or_else(|| lowerer.temporary(16, "a symbol"));
-    lowerer.b.store(Width::B8, place.memory, place.base, place.offset, address);
+    lowerer
+        .b
+        .store(Width::B8, place.memory, place.base, place.offset, address);
     let id = lowerer.b.call(Helper::GET_CURRENT_PID_TGID, &[]);
     let pid = lowerer.b.binary(BinaryOp::Shr, id, 32);
-    lowerer.b.store(Width::B8, place.memory, place.base, place.offset + 8, pid);
+    lowerer
+        .b
+        .store(Width::B8, place.memory, place.base, place.offset + 8, pid);
     Rvalue::Bytes(place)
 }
 
@@ -65,13 +109,19 @@ fn check_space(checker: &mut Checker<'_, '_>, call: &Call<'_>, space: Space) -> 
     }
     let pointer = checker.expr(&call.args[0]);
     let ty = match &pointer.ty {
-        Type::Pointer { to, .. } => Type::Pointer { to: to.clone(), space },
+        Type::Pointer { to, .. } => Type::Pointer {
+            to: to.clone(),
+            space,
+        },
         Type::Int { .. } => Type::pointer(Type::U8, space),
         Type::Unknown => Type::Unknown,
         _ => {
             let shown = checker.show(&pointer.ty);
-            return checker
-                .fail(Diagnostic::error("not-a-pointer", call.args[0].span, format!("{shown} is no pointer")));
+            return checker.fail(Diagnostic::error(
+                "not-a-pointer",
+                call.args[0].span,
+                format!("{shown} is no pointer"),
+            ));
         }
     };
     call.expr(ty, vec![pointer])
@@ -82,12 +132,18 @@ fn check_kaddr(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if !checker.require_args(call, 1..=1) {
         return Expr::error(call.at());
     }
-    let Some(name) = checker.constant_text(&call.args[0], "the symbol's name") else { return Expr::error(call.at()) };
+    let Some(name) = checker.constant_text(&call.args[0], "the symbol's name") else {
+        return Expr::error(call.at());
+    };
     match checker.kernel_address(&name) {
         Ok(address) => Expr::int(address as i64, Type::U64, call.at()),
         Err(reason) => checker.fail(
-            Diagnostic::error("unknown-symbol", call.args[0].span, format!("the kernel has no symbol `{name}`"))
-                .note(reason),
+            Diagnostic::error(
+                "unknown-symbol",
+                call.args[0].span,
+                format!("the kernel has no symbol `{name}`"),
+            )
+            .note(reason),
         ),
     }
 }
@@ -97,12 +153,18 @@ fn check_uaddr(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if !checker.require_args(call, 1..=1) {
         return Expr::error(call.at());
     }
-    let Some(name) = checker.constant_text(&call.args[0], "the symbol's name") else { return Expr::error(call.at()) };
+    let Some(name) = checker.constant_text(&call.args[0], "the symbol's name") else {
+        return Expr::error(call.at());
+    };
     match checker.user_address(&name) {
         Ok((address, ty)) => Expr::int(address as i64, Type::pointer(ty, Space::User), call.at()),
         Err(reason) => checker.fail(
-            Diagnostic::error("unknown-symbol", call.args[0].span, format!("the program has no symbol `{name}`"))
-                .note(reason),
+            Diagnostic::error(
+                "unknown-symbol",
+                call.args[0].span,
+                format!("the program has no symbol `{name}`"),
+            )
+            .note(reason),
         ),
     }
 }
@@ -111,11 +173,19 @@ fn check_cgroupid(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if !checker.require_args(call, 1..=1) {
         return Expr::error(call.at());
     }
-    let Some(path) = checker.constant_text(&call.args[0], "the path") else { return Expr::error(call.at()) };
+    let Some(path) = checker.constant_text(&call.args[0], "the path") else {
+        return Expr::error(call.at());
+    };
     match checker.cgroup_id(&path) {
         Ok(id) => Expr::int(id as i64, Type::U64, call.at()),
-        Err(reason) => checker
-            .fail(Diagnostic::error("unknown-cgroup", call.args[0].span, format!("there is no cgroup `{path}`")).note(reason)),
+        Err(reason) => checker.fail(
+            Diagnostic::error(
+                "unknown-cgroup",
+                call.args[0].span,
+                format!("there is no cgroup `{path}`"),
+            )
+            .note(reason),
+        ),
     }
 }
 
@@ -128,6 +198,13 @@ fn check_cgroup_path(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
         None => Some(String::new()),
         Some(filter) => checker.constant_text(filter, "the filter"),
     };
-    let Some(filter) = filter else { return Expr::error(call.at()) };
-    call.expr(Type::CgroupPath { filter: filter.into() }, vec![id])
+    let Some(filter) = filter else {
+        return Expr::error(call.at());
+    };
+    call.expr(
+        Type::CgroupPath {
+            filter: filter.into(),
+        },
+        vec![id],
+    )
 }

@@ -45,14 +45,21 @@ impl Checker<'_, '_> {
         let variable = match self.lookup(name) {
             Some(variable) => variable,
             None => {
-                let name = ast::Name { text: name.to_owned(), span: target.span };
+                let name = ast::Name {
+                    text: name.to_owned(),
+                    span: target.span,
+                };
                 self.declare(&name, Type::Unknown)
             }
         };
         if matches!(value.ty, Type::None) || value.ty.is_aggregation() {
             self.report(
-                Diagnostic::error("no-value", target.span, format!("`${name}` cannot hold {}", self.show(&value.ty)))
-                    .help("keep aggregations in a map: `@x = count()`"),
+                Diagnostic::error(
+                    "no-value",
+                    target.span,
+                    format!("`${name}` cannot hold {}", self.show(&value.ty)),
+                )
+                .help("keep aggregations in a map: `@x = count()`"),
             );
             return None;
         }
@@ -78,7 +85,11 @@ impl Checker<'_, '_> {
             let (map, key) = self.map_place(target)?;
             let (ty, argument) = (aggregation.check)(self, callee, args)?;
             self.store_in_map(map, &ty, target.span);
-            return Some(StmtKind::Aggregate { map, key, value: argument });
+            return Some(StmtKind::Aggregate {
+                map,
+                key,
+                value: argument,
+            });
         }
         match op {
             Some(BinaryOp::Add) => {
@@ -106,7 +117,11 @@ impl Checker<'_, '_> {
     fn set_map(&mut self, target: &ast::Expr, value: Expr) -> Option<StmtKind> {
         let (map, key) = self.map_place(target)?;
         if value.ty == Type::None {
-            self.report(Diagnostic::error("no-value", target.span, "there is no value to store here"));
+            self.report(Diagnostic::error(
+                "no-value",
+                target.span,
+                "there is no value to store here",
+            ));
             return None;
         }
         let known = self.map(map).value.clone();
@@ -128,12 +143,30 @@ impl Checker<'_, '_> {
         if let Type::Pointer { to, .. } = &known {
             let scale = self.types.size_of(to).max(1);
             let value = self.scaled(value, scale);
-            return Some(StmtKind::AddMap { map, key, value, is_subtraction });
+            return Some(StmtKind::AddMap {
+                map,
+                key,
+                value,
+                is_subtraction,
+            });
         }
-        let ty = if is_subtraction { Type::I64 } else { self.fit_literal(&known, &value) };
-        let ty = if known == Type::Unknown && value.as_int().is_some() { Type::I64 } else { ty };
+        let ty = if is_subtraction {
+            Type::I64
+        } else {
+            self.fit_literal(&known, &value)
+        };
+        let ty = if known == Type::Unknown && value.as_int().is_some() {
+            Type::I64
+        } else {
+            ty
+        };
         self.store_in_map(map, &ty, at);
-        Some(StmtKind::AddMap { map, key, value, is_subtraction })
+        Some(StmtKind::AddMap {
+            map,
+            key,
+            value,
+            is_subtraction,
+        })
     }
 
     fn store_in_map(&mut self, map: MapRef, ty: &Type, at: Span) {
@@ -158,7 +191,11 @@ impl Checker<'_, '_> {
             }
             _ => {
                 self.expr(target);
-                self.report(Diagnostic::error("not-a-map", target.span, "a map is wanted here"));
+                self.report(Diagnostic::error(
+                    "not-a-map",
+                    target.span,
+                    "a map is wanted here",
+                ));
                 None
             }
         }
@@ -169,8 +206,12 @@ impl Checker<'_, '_> {
         let checked = self.expr(key);
         if matches!(checked.ty, Type::None) || checked.ty.is_aggregation() {
             self.report(
-                Diagnostic::error("bad-key", key.span, format!("{} cannot be a key", self.show(&checked.ty)))
-                    .label(self.show(&checked.ty)),
+                Diagnostic::error(
+                    "bad-key",
+                    key.span,
+                    format!("{} cannot be a key", self.show(&checked.ty)),
+                )
+                .label(self.show(&checked.ty)),
             );
             return Expr::error(checked.span);
         }
@@ -203,9 +244,13 @@ impl Checker<'_, '_> {
             let info = self.map(map).clone();
             let first = Span::new(at.source, info.span.start, info.span.end);
             self.report(
-                Diagnostic::error("key-missing", at, format!("`@{}` needs a key, as it has one elsewhere", info.name))
-                    .label("no key given")
-                    .also(first, "first used here"),
+                Diagnostic::error(
+                    "key-missing",
+                    at,
+                    format!("`@{}` needs a key, as it has one elsewhere", info.name),
+                )
+                .label("no key given")
+                .also(first, "first used here"),
             );
         }
     }
@@ -213,12 +258,18 @@ impl Checker<'_, '_> {
     /// A constant that fits takes the wanted type's sign.
     pub(super) fn fit_literal(&self, wanted: &Type, value: &Expr) -> Type {
         match (&value.kind, wanted) {
-            (ExprKind::Int(number), Type::Int { signed: false, .. }) if *number >= 0 => wanted.clone(),
-            (ExprKind::Tuple(elements), Type::Tuple(wanted)) if elements.len() == wanted.len() => Type::Tuple(
-                std::sync::Arc::new(
-                    elements.iter().zip(wanted.iter()).map(|(element, wanted)| self.fit_literal(wanted, element)).collect(),
-                ),
-            ),
+            (ExprKind::Int(number), Type::Int { signed: false, .. }) if *number >= 0 => {
+                wanted.clone()
+            }
+            (ExprKind::Tuple(elements), Type::Tuple(wanted)) if elements.len() == wanted.len() => {
+                Type::Tuple(std::sync::Arc::new(
+                    elements
+                        .iter()
+                        .zip(wanted.iter())
+                        .map(|(element, wanted)| self.fit_literal(wanted, element))
+                        .collect(),
+                ))
+            }
             _ => value.ty.clone(),
         }
     }
@@ -228,8 +279,15 @@ impl Checker<'_, '_> {
         if let (Type::Int { size, signed }, Some(number)) = (wanted, value.as_int()) {
             if !fits(number, *size, *signed) && value.ty.is_int() {
                 self.report(
-                    Diagnostic::error("out-of-range", at, format!("{number} does not fit {}", self.show(wanted)))
-                        .help(format!("cast it if that is meant: ({}){number}", self.show(wanted))),
+                    Diagnostic::error(
+                        "out-of-range",
+                        at,
+                        format!("{number} does not fit {}", self.show(wanted)),
+                    )
+                    .help(format!(
+                        "cast it if that is meant: ({}){number}",
+                        self.show(wanted)
+                    )),
                 );
             }
             return;
@@ -242,8 +300,12 @@ impl Checker<'_, '_> {
     fn mismatch(&mut self, what: &str, known: &Type, got: &Type, at: Span) {
         let (known, got) = (self.show(known), self.show(got));
         self.report(
-            Diagnostic::error("type-mismatch", at, format!("{what} is {known}, but this is {got}"))
-                .label(format!("{got} does not go with {known}")),
+            Diagnostic::error(
+                "type-mismatch",
+                at,
+                format!("{what} is {known}, but this is {got}"),
+            )
+            .label(format!("{got} does not go with {known}")),
         );
     }
 
@@ -286,7 +348,10 @@ impl Checker<'_, '_> {
             ("percpuhash", MapKind::PerCpuHash),
             ("percpulruhash", MapKind::LruPerCpuHash),
         ];
-        let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == declaration.kind.text) else {
+        let Some((_, kind)) = KINDS
+            .iter()
+            .find(|(name, _)| *name == declaration.kind.text)
+        else {
             let names = KINDS.map(|(name, _)| name);
             self.report(
                 Diagnostic::error(
@@ -299,15 +364,29 @@ impl Checker<'_, '_> {
             return;
         };
         let entries = declaration.args.first().map(|entries| self.expr(entries));
-        let Some(max_entries) = entries.as_ref().and_then(Expr::as_int).filter(|n| (1..=1 << 26).contains(n)) else {
+        let Some(max_entries) = entries
+            .as_ref()
+            .and_then(Expr::as_int)
+            .filter(|n| (1..=1 << 26).contains(n))
+        else {
             self.report(
-                Diagnostic::error("map-size", declaration.span, "a map declaration gives the number of entries")
-                    .help(format!("for example `let @{} = {}(1000);`", declaration.map.text, declaration.kind.text)),
+                Diagnostic::error(
+                    "map-size",
+                    declaration.span,
+                    "a map declaration gives the number of entries",
+                )
+                .help(format!(
+                    "for example `let @{} = {}(1000);`",
+                    declaration.map.text, declaration.kind.text
+                )),
             );
             return;
         };
         let map = self.map_ref(&declaration.map.text, declaration.map.span);
-        let declared = crate::hir::DeclaredMap { kind: *kind, max_entries: max_entries as u32 };
+        let declared = crate::hir::DeclaredMap {
+            kind: *kind,
+            max_entries: max_entries as u32,
+        };
         self.maps.maps[map.0 as usize].declared = Some(declared);
         self.maps.maps[map.0 as usize].span = span(declaration.map.span);
     }

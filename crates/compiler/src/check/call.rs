@@ -37,14 +37,33 @@ impl Call<'_> {
 
     /// The same with something that only the builtin itself understands.
     pub fn expr_with(&self, ty: Type, args: Vec<Expr>, data: Data) -> Expr {
-        Expr { kind: ExprKind::Builtin { builtin: self.builtin, args, data }, ty, span: self.at() }
+        Expr {
+            kind: ExprKind::Builtin {
+                builtin: self.builtin,
+                args,
+                data,
+            },
+            ty,
+            span: self.at(),
+        }
     }
 }
 
 impl Checker<'_, '_> {
-    pub(super) fn call(&mut self, callee: &ast::Name, args: &[ast::Expr], expr: &ast::Expr) -> Expr {
+    pub(super) fn call(
+        &mut self,
+        callee: &ast::Name,
+        args: &[ast::Expr],
+        expr: &ast::Expr,
+    ) -> Expr {
         if let Some(builtin) = builtins::find(&callee.text) {
-            let call = Call { builtin, name_span: callee.span, args, has_parentheses: true, span: expr.span };
+            let call = Call {
+                builtin,
+                name_span: callee.span,
+                args,
+                has_parentheses: true,
+                span: expr.span,
+            };
             return (builtin.check)(self, &call);
         }
         if builtins::aggregation(&callee.text).is_some() {
@@ -72,7 +91,11 @@ impl Checker<'_, '_> {
     }
 
     /// Complains unless the number of arguments is within the range.
-    pub fn require_args(&mut self, call: &Call<'_>, range: std::ops::RangeInclusive<usize>) -> bool {
+    pub fn require_args(
+        &mut self,
+        call: &Call<'_>,
+        range: std::ops::RangeInclusive<usize>,
+    ) -> bool {
         if range.contains(&call.args.len()) {
             return true;
         }
@@ -98,8 +121,12 @@ impl Checker<'_, '_> {
         let value = checked.as_int();
         if value.is_none() && checked.ty.is_known() {
             self.report(
-                Diagnostic::error("not-constant", arg.span, format!("{what} must be a constant"))
-                    .label("depends on run time"),
+                Diagnostic::error(
+                    "not-constant",
+                    arg.span,
+                    format!("{what} must be a constant"),
+                )
+                .label("depends on run time"),
             );
         }
         value
@@ -115,8 +142,12 @@ impl Checker<'_, '_> {
         let Some(bytes) = checked.as_text() else {
             if checked.ty.is_known() {
                 self.report(
-                    Diagnostic::error("not-constant", arg.span, format!("{what} must be a string constant"))
-                        .label(self.show(&checked.ty)),
+                    Diagnostic::error(
+                        "not-constant",
+                        arg.span,
+                        format!("{what} must be a string constant"),
+                    )
+                    .label(self.show(&checked.ty)),
                 );
             }
             return None;

@@ -18,7 +18,11 @@ impl Checker<'_, '_> {
         match &expr.kind {
             Ast::Int(literal) => self.integer_literal(literal.value, at),
             Ast::Str(text) => self.string(&text.bytes, at),
-            Ast::Bool(value) => Expr { kind: ExprKind::Bool(*value), ty: Type::Bool, span: at },
+            Ast::Bool(value) => Expr {
+                kind: ExprKind::Bool(*value),
+                ty: Type::Bool,
+                span: at,
+            },
             Ast::Param(number) => self.param(*number, expr),
             Ast::ParamCount => Expr::int(self.params.len() as i64, Type::I64, at),
             Ast::Ident(name) => self.ident(name, expr),
@@ -29,21 +33,39 @@ impl Checker<'_, '_> {
             Ast::Member { base, field, .. } => self.member(base, field, expr),
             Ast::Call { callee, args } => self.call(callee, args, expr),
             Ast::Unary { op, operand } => self.unary(*op, operand, expr),
-            Ast::Step { op, position, target } => self.step(*op, *position, target, expr),
-            Ast::Binary { op, left, right, .. } => {
+            Ast::Step {
+                op,
+                position,
+                target,
+            } => self.step(*op, *position, target, expr),
+            Ast::Binary {
+                op, left, right, ..
+            } => {
                 let left = self.expr(left);
                 let right = self.expr(right);
                 self.binary(*op, left, right, expr.span)
             }
-            Ast::Ternary { condition, then, otherwise } => self.ternary(condition, then.as_deref(), otherwise, expr),
+            Ast::Ternary {
+                condition,
+                then,
+                otherwise,
+            } => self.ternary(condition, then.as_deref(), otherwise, expr),
             Ast::Cast { ty, operand } => self.cast(ty, operand, expr),
             Ast::Sizeof(of) => self.sizeof(of, expr),
             Ast::Offsetof { of, path } => self.offsetof(of, path, expr),
             Ast::Typeinfo(_) => self.fail(
-                Diagnostic::error("typeinfo", expr.span, "`typeinfo` is an unstable feature that is switched off")
-                    .help("set `unstable_typeinfo = enable` in the config block"),
+                Diagnostic::error(
+                    "typeinfo",
+                    expr.span,
+                    "`typeinfo` is an unstable feature that is switched off",
+                )
+                .help("set `unstable_typeinfo = enable` in the config block"),
             ),
-            Ast::Type(_) => self.fail(Diagnostic::error("type-as-value", expr.span, "a type is no value")),
+            Ast::Type(_) => self.fail(Diagnostic::error(
+                "type-as-value",
+                expr.span,
+                "a type is no value",
+            )),
             Ast::Tuple(elements) => self.tuple(elements, at),
             Ast::Record(fields) => self.record(fields, at),
             Ast::If(branches) => self.if_expr(branches, expr),
@@ -54,14 +76,24 @@ impl Checker<'_, '_> {
     }
 
     fn integer_literal(&mut self, value: u64, at: fathom_bpf::object::SourceSpan) -> Expr {
-        let ty = if value > i64::MAX as u64 { Type::U64 } else { Type::I64 };
+        let ty = if value > i64::MAX as u64 {
+            Type::U64
+        } else {
+            Type::I64
+        };
         Expr::int(value as i64, ty, at)
     }
 
     /// A string constant.
     pub fn string(&mut self, bytes: &[u8], at: fathom_bpf::object::SourceSpan) -> Expr {
         let text: Arc<[u8]> = bytes.into();
-        Expr { ty: Type::String { size: text.len() as u32 + 1 }, kind: ExprKind::Str(text), span: at }
+        Expr {
+            ty: Type::String {
+                size: text.len() as u32 + 1,
+            },
+            kind: ExprKind::Str(text),
+            span: at,
+        }
     }
 
     /// `$1`: a number if it looks like one, else a string; a missing one is 0.
@@ -81,10 +113,19 @@ impl Checker<'_, '_> {
 
     fn ident(&mut self, name: &str, expr: &ast::Expr) -> Expr {
         if let Some(builtin) = builtins::find(name) {
-            let call = Call { builtin, name_span: expr.span, args: &[], has_parentheses: false, span: expr.span };
+            let call = Call {
+                builtin,
+                name_span: expr.span,
+                args: &[],
+                has_parentheses: false,
+                span: expr.span,
+            };
             return (builtin.check)(self, &call);
         }
-        if let Some(number) = name.strip_prefix("arg").and_then(|digits| digits.parse::<usize>().ok()) {
+        if let Some(number) = name
+            .strip_prefix("arg")
+            .and_then(|digits| digits.parse::<usize>().ok())
+        {
             return self.positional(number, expr.span);
         }
         if let Some((ty, value)) = self.types.enumerator(name) {
@@ -93,8 +134,12 @@ impl Checker<'_, '_> {
         if let Some(constant) = self.constant(name, expr.span) {
             return constant;
         }
-        let mut diagnostic = Diagnostic::error("unknown-name", expr.span, format!("there is nothing called `{name}`"))
-            .label("not a builtin, constant or enumerator");
+        let mut diagnostic = Diagnostic::error(
+            "unknown-name",
+            expr.span,
+            format!("there is nothing called `{name}`"),
+        )
+        .label("not a builtin, constant or enumerator");
         if let Some(near) = suggest(name, builtins::names()) {
             diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), expr.span, near);
         }
@@ -103,31 +148,53 @@ impl Checker<'_, '_> {
 
     fn variable(&mut self, name: &str, expr: &ast::Expr) -> Expr {
         let Some(variable) = self.lookup(name) else {
-            let names: Vec<String> = self.scopes.iter().flat_map(|scope| scope.keys().cloned()).collect();
-            let mut diagnostic =
-                Diagnostic::error("undefined-variable", expr.span, format!("`${name}` has no value here"))
-                    .label("never assigned in this scope");
+            let names: Vec<String> = self
+                .scopes
+                .iter()
+                .flat_map(|scope| scope.keys().cloned())
+                .collect();
+            let mut diagnostic = Diagnostic::error(
+                "undefined-variable",
+                expr.span,
+                format!("`${name}` has no value here"),
+            )
+            .label("never assigned in this scope");
             if let Some(near) = suggest(name, names.iter().map(String::as_str)) {
                 diagnostic = diagnostic.help(format!("did you mean `${near}`?"));
             }
             return self.fail(diagnostic);
         };
         let ty = self.variables[variable.0 as usize].ty.clone();
-        Expr { kind: ExprKind::Variable(variable), ty, span: span(expr.span) }
+        Expr {
+            kind: ExprKind::Variable(variable),
+            ty,
+            span: span(expr.span),
+        }
     }
 
     fn scalar_map(&mut self, name: &str, expr: &ast::Expr) -> Expr {
         let map = self.map_ref(name, expr.span);
         self.use_as_scalar(map, expr.span);
         let ty = read_type(&self.map(map).value);
-        Expr { kind: ExprKind::Map { map, key: None }, ty, span: span(expr.span) }
+        Expr {
+            kind: ExprKind::Map { map, key: None },
+            ty,
+            span: span(expr.span),
+        }
     }
 
     fn map_element(&mut self, map: &ast::Name, key: &ast::Expr, expr: &ast::Expr) -> Expr {
         let map = self.map_ref(&map.text, map.span);
         let key = self.map_key(map, key);
         let ty = read_type(&self.map(map).value);
-        Expr { kind: ExprKind::Map { map, key: Some(Box::new(key)) }, ty, span: span(expr.span) }
+        Expr {
+            kind: ExprKind::Map {
+                map,
+                key: Some(Box::new(key)),
+            },
+            ty,
+            span: span(expr.span),
+        }
     }
 
     fn index(&mut self, base: &ast::Expr, index: &ast::Expr, expr: &ast::Expr) -> Expr {
@@ -135,15 +202,24 @@ impl Checker<'_, '_> {
         let checked_index = self.integer(index);
         let at = span(expr.span);
         let element = match &checked_base.ty {
-            Type::Unknown | Type::Error => return Expr { ty: checked_base.ty.clone(), ..Expr::error(at) },
+            Type::Unknown | Type::Error => {
+                return Expr {
+                    ty: checked_base.ty.clone(),
+                    ..Expr::error(at)
+                };
+            }
             Type::Array { element, len } => {
                 if let Some(number) = checked_index.as_int()
                     && *len > 0
                     && (number < 0 || number >= i64::from(*len))
                 {
                     return self.fail(
-                        Diagnostic::error("index-out-of-bounds", index.span, format!("the array has {len} elements"))
-                            .label(format!("{number} is outside of it")),
+                        Diagnostic::error(
+                            "index-out-of-bounds",
+                            index.span,
+                            format!("the array has {len} elements"),
+                        )
+                        .label(format!("{number} is outside of it")),
                     );
                 }
                 (**element).clone()
@@ -159,19 +235,34 @@ impl Checker<'_, '_> {
                     ));
                 };
                 let ty = ty.clone();
-                let kind = ExprKind::Element { base: Box::new(checked_base), index: number as u32 };
+                let kind = ExprKind::Element {
+                    base: Box::new(checked_base),
+                    index: number as u32,
+                };
                 return Expr { kind, ty, span: at };
             }
             Type::String { .. } | Type::Buffer { .. } => Type::I8,
             other => {
                 let shown = self.show(other);
                 return self.fail(
-                    Diagnostic::error("not-an-array", base.span, format!("{shown} has no elements")).label(shown),
+                    Diagnostic::error(
+                        "not-an-array",
+                        base.span,
+                        format!("{shown} has no elements"),
+                    )
+                    .label(shown),
                 );
             }
         };
-        let kind = ExprKind::Index { base: Box::new(checked_base), index: Box::new(checked_index) };
-        Expr { kind, ty: element, span: at }
+        let kind = ExprKind::Index {
+            base: Box::new(checked_base),
+            index: Box::new(checked_index),
+        };
+        Expr {
+            kind,
+            ty: element,
+            span: at,
+        }
     }
 
     fn ternary(
@@ -185,13 +276,25 @@ impl Checker<'_, '_> {
             let value = Box::new(self.condition(condition));
             let otherwise = Box::new(self.expr(otherwise));
             let ty = self.joined_branches(&value, &otherwise, expr);
-            return Expr { kind: ExprKind::Elvis { value, otherwise }, ty, span: span(expr.span) };
+            return Expr {
+                kind: ExprKind::Elvis { value, otherwise },
+                ty,
+                span: span(expr.span),
+            };
         };
         let condition = Box::new(self.condition(condition));
         let then = Box::new(self.expr(then));
         let otherwise = Box::new(self.expr(otherwise));
         let ty = self.joined_branches(&then, &otherwise, expr);
-        Expr { kind: ExprKind::Choose { condition, then, otherwise }, ty, span: span(expr.span) }
+        Expr {
+            kind: ExprKind::Choose {
+                condition,
+                then,
+                otherwise,
+            },
+            ty,
+            span: span(expr.span),
+        }
     }
 
     fn joined_branches(&mut self, then: &Expr, otherwise: &Expr, expr: &ast::Expr) -> Type {
@@ -202,8 +305,12 @@ impl Checker<'_, '_> {
         }
         let (left, right) = (self.show(&left), self.show(&right));
         self.report(
-            Diagnostic::error("branch-mismatch", expr.span, format!("one branch is {left}, the other {right}"))
-                .help("both branches must give the same type"),
+            Diagnostic::error(
+                "branch-mismatch",
+                expr.span,
+                format!("one branch is {left}, the other {right}"),
+            )
+            .help("both branches must give the same type"),
         );
         Type::Error
     }
@@ -214,19 +321,48 @@ impl Checker<'_, '_> {
         }
         let condition = Box::new(self.condition(&branches.condition));
         let then = self.block(&branches.then);
-        let otherwise = branches.otherwise.as_ref().map(|otherwise| self.expr(otherwise));
+        let otherwise = branches
+            .otherwise
+            .as_ref()
+            .map(|otherwise| self.expr(otherwise));
         let at = span(expr.span);
         if then.value.is_some()
             && let Some(otherwise) = otherwise
         {
-            let ty = then.value.as_ref().map_or(Type::None, |value| value.ty.clone());
-            let then = Box::new(Expr { ty, kind: ExprKind::Block(Box::new(then)), span: at });
+            let ty = then
+                .value
+                .as_ref()
+                .map_or(Type::None, |value| value.ty.clone());
+            let then = Box::new(Expr {
+                ty,
+                kind: ExprKind::Block(Box::new(then)),
+                span: at,
+            });
             let otherwise = Box::new(otherwise);
             let ty = self.joined_branches(&then, &otherwise, expr);
-            return Expr { kind: ExprKind::Choose { condition, then, otherwise }, ty, span: at };
+            return Expr {
+                kind: ExprKind::Choose {
+                    condition,
+                    then,
+                    otherwise,
+                },
+                ty,
+                span: at,
+            };
         }
-        let otherwise = branches.otherwise.as_ref().map(|other| Box::new(self.as_block(other)));
-        Expr { kind: ExprKind::If { condition, then: Box::new(then), otherwise }, ty: Type::None, span: at }
+        let otherwise = branches
+            .otherwise
+            .as_ref()
+            .map(|other| Box::new(self.as_block(other)));
+        Expr {
+            kind: ExprKind::If {
+                condition,
+                then: Box::new(then),
+                otherwise,
+            },
+            ty: Type::None,
+            span: at,
+        }
     }
 
     /// An `else` branch as a block.
@@ -236,8 +372,14 @@ impl Checker<'_, '_> {
             _ => {
                 let checked = self.expr(expr);
                 let kind = crate::hir::StmtKind::Expr(checked);
-                let statement = crate::hir::Stmt { kind, span: span(expr.span) };
-                crate::hir::Block { statements: vec![statement], value: None }
+                let statement = crate::hir::Stmt {
+                    kind,
+                    span: span(expr.span),
+                };
+                crate::hir::Block {
+                    statements: vec![statement],
+                    value: None,
+                }
             }
         }
     }
@@ -245,15 +387,24 @@ impl Checker<'_, '_> {
     fn comptime_if(&mut self, condition: &ast::Expr, branches: &ast::If, expr: &ast::Expr) -> Expr {
         let checked = self.comptime(condition);
         let at = span(expr.span);
-        let Some(holds) = checked.as_int() else { return Expr::error(at) };
+        let Some(holds) = checked.as_int() else {
+            return Expr::error(at);
+        };
         if holds != 0 {
             return self.block_expr(&branches.then, at);
         }
         match &branches.otherwise {
             Some(otherwise) => self.expr(otherwise),
             None => {
-                let empty = crate::hir::Block { statements: Vec::new(), value: None };
-                Expr { kind: ExprKind::Block(Box::new(empty)), ty: Type::None, span: at }
+                let empty = crate::hir::Block {
+                    statements: Vec::new(),
+                    value: None,
+                };
+                Expr {
+                    kind: ExprKind::Block(Box::new(empty)),
+                    ty: Type::None,
+                    span: at,
+                }
             }
         }
     }
@@ -263,8 +414,12 @@ impl Checker<'_, '_> {
         let checked = self.expr(inner);
         if checked.as_int().is_none() && checked.as_text().is_none() && checked.ty.is_known() {
             return self.fail(
-                Diagnostic::error("not-constant", inner.span, "this is not known while compiling")
-                    .label("depends on run time"),
+                Diagnostic::error(
+                    "not-constant",
+                    inner.span,
+                    "this is not known while compiling",
+                )
+                .label("depends on run time"),
             );
         }
         checked
@@ -272,14 +427,27 @@ impl Checker<'_, '_> {
 
     fn block_expr(&mut self, block: &ast::Block, at: fathom_bpf::object::SourceSpan) -> Expr {
         let block = self.block(block);
-        let ty = block.value.as_ref().map_or(Type::None, |value| value.ty.clone());
-        Expr { kind: ExprKind::Block(Box::new(block)), ty, span: at }
+        let ty = block
+            .value
+            .as_ref()
+            .map_or(Type::None, |value| value.ty.clone());
+        Expr {
+            kind: ExprKind::Block(Box::new(block)),
+            ty,
+            span: at,
+        }
     }
 
     fn tuple(&mut self, elements: &[ast::Expr], at: fathom_bpf::object::SourceSpan) -> Expr {
         let elements: Vec<Expr> = elements.iter().map(|element| self.expr(element)).collect();
-        let ty = Type::Tuple(Arc::new(elements.iter().map(|element| element.ty.clone()).collect()));
-        Expr { kind: ExprKind::Tuple(elements), ty, span: at }
+        let ty = Type::Tuple(Arc::new(
+            elements.iter().map(|element| element.ty.clone()).collect(),
+        ));
+        Expr {
+            kind: ExprKind::Tuple(elements),
+            ty,
+            span: at,
+        }
     }
 
     fn record(&mut self, fields: &[ast::RecordField], at: fathom_bpf::object::SourceSpan) -> Expr {
@@ -298,12 +466,20 @@ impl Checker<'_, '_> {
             types.push((field.name.text.clone(), value.ty.clone()));
             values.push(value);
         }
-        Expr { kind: ExprKind::Record(values), ty: Type::Record(Arc::new(types)), span: at }
+        Expr {
+            kind: ExprKind::Record(values),
+            ty: Type::Record(Arc::new(types)),
+            span: at,
+        }
     }
 
     /// The natural space of pointers in the probe at hand.
     pub fn natural_space(&self) -> Space {
-        if self.group.context.is_user { Space::User } else { Space::Kernel }
+        if self.group.context.is_user {
+            Space::User
+        } else {
+            Space::Kernel
+        }
     }
 
     /// A type in words.

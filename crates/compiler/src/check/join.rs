@@ -7,10 +7,16 @@ use crate::ty::{Space, Type};
 /// The type as maps and variables keep it: integers have 64 bits there, also inside tuples.
 pub fn widened(ty: &Type) -> Type {
     match ty {
-        Type::Int { signed, .. } => Type::Int { size: 8, signed: *signed },
+        Type::Int { signed, .. } => Type::Int {
+            size: 8,
+            signed: *signed,
+        },
         Type::Tuple(elements) => Type::Tuple(Arc::new(elements.iter().map(widened).collect())),
         Type::Record(fields) => Type::Record(Arc::new(
-            fields.iter().map(|(name, ty)| (name.clone(), widened(ty))).collect(),
+            fields
+                .iter()
+                .map(|(name, ty)| (name.clone(), widened(ty)))
+                .collect(),
         )),
         other => other.clone(),
     }
@@ -30,14 +36,16 @@ pub fn join(left: &Type, right: &Type) -> Option<Type> {
         (String { size: a }, String { size: b }) => Some(String { size: *a.max(b) }),
         (Buffer { size: a }, Buffer { size: b }) => Some(Buffer { size: *a.max(b) }),
         (Tuple(a), Tuple(b)) if a.len() == b.len() => {
-            let joined: Option<Vec<Type>> = a.iter().zip(b.iter()).map(|(a, b)| join(a, b)).collect();
+            let joined: Option<Vec<Type>> =
+                a.iter().zip(b.iter()).map(|(a, b)| join(a, b)).collect();
             joined.map(|elements| Tuple(Arc::new(elements)))
         }
         (Record(a), Record(b)) if a.len() == b.len() => join_records(a, b),
         (Pointer { to: a, space: s }, Pointer { to: b, space: t }) => join_pointers(a, *s, b, *t),
-        (Array { element: a, len: m }, Array { element: b, len: n }) if m == n => {
-            Some(Array { element: Arc::new(join(a, b)?), len: *m })
-        }
+        (Array { element: a, len: m }, Array { element: b, len: n }) if m == n => Some(Array {
+            element: Arc::new(join(a, b)?),
+            len: *m,
+        }),
         (Sum { .. }, Sum { .. }) => Some(Sum { signed: true }),
         (Min { .. }, Min { .. }) => Some(Min { signed: true }),
         (Max { .. }, Max { .. }) => Some(Max { signed: true }),
@@ -49,10 +57,17 @@ pub fn join(left: &Type, right: &Type) -> Option<Type> {
 
 fn join_ints(a: u32, a_signed: bool, b: u32, b_signed: bool) -> Type {
     if a_signed == b_signed {
-        return Type::Int { size: a.max(b), signed: a_signed };
+        return Type::Int {
+            size: a.max(b),
+            signed: a_signed,
+        };
     }
     let (signed_size, unsigned_size) = if a_signed { (a, b) } else { (b, a) };
-    let size = if unsigned_size >= signed_size { (unsigned_size * 2).min(8) } else { signed_size };
+    let size = if unsigned_size >= signed_size {
+        (unsigned_size * 2).min(8)
+    } else {
+        signed_size
+    };
     Type::Int { size, signed: true }
 }
 
@@ -91,7 +106,11 @@ mod tests {
             (Type::U32, Type::I32, Some(Type::I64)),
             (Type::U64, Type::I64, Some(Type::I64)),
             (Type::U8, Type::I32, Some(Type::I32)),
-            (Type::String { size: 4 }, Type::String { size: 16 }, Some(Type::String { size: 16 })),
+            (
+                Type::String { size: 4 },
+                Type::String { size: 16 },
+                Some(Type::String { size: 16 }),
+            ),
             (Type::Bool, Type::I64, None),
             (Type::Unknown, Type::Bool, Some(Type::Bool)),
         ];

@@ -33,25 +33,53 @@ impl Checker<'_, '_> {
 
     fn member_of(&mut self, base: Expr, base_span: Span, field: &Field, at: Span) -> Expr {
         match (&base.ty, field) {
-            (Type::Unknown | Type::Error, _) => Expr { ty: base.ty.clone(), ..Expr::error(span(at)) },
-            (Type::Tuple(elements), Field::Position(index, place)) => match elements.get(*index as usize).cloned() {
-                Some(ty) => {
-                    Expr { kind: ExprKind::Element { base: Box::new(base), index: *index }, ty, span: span(at) }
-                }
-                None => self.fail(
-                    Diagnostic::error("tuple-index", *place, format!("a tuple of {} has no such element", elements.len()))
-                        .label(format!("the last one is .{}", elements.len().saturating_sub(1))),
-                ),
+            (Type::Unknown | Type::Error, _) => Expr {
+                ty: base.ty.clone(),
+                ..Expr::error(span(at))
             },
+            (Type::Tuple(elements), Field::Position(index, place)) => {
+                match elements.get(*index as usize).cloned() {
+                    Some(ty) => Expr {
+                        kind: ExprKind::Element {
+                            base: Box::new(base),
+                            index: *index,
+                        },
+                        ty,
+                        span: span(at),
+                    },
+                    None => self.fail(
+                        Diagnostic::error(
+                            "tuple-index",
+                            *place,
+                            format!("a tuple of {} has no such element", elements.len()),
+                        )
+                        .label(format!(
+                            "the last one is .{}",
+                            elements.len().saturating_sub(1)
+                        )),
+                    ),
+                }
+            }
             (Type::Record(fields), Field::Named(name)) => {
-                match fields.iter().position(|(candidate, _)| *candidate == name.text) {
+                match fields
+                    .iter()
+                    .position(|(candidate, _)| *candidate == name.text)
+                {
                     Some(index) => {
                         let ty = fields[index].1.clone();
-                        let kind = ExprKind::Element { base: Box::new(base), index: index as u32 };
-                        Expr { kind, ty, span: span(at) }
+                        let kind = ExprKind::Element {
+                            base: Box::new(base),
+                            index: index as u32,
+                        };
+                        Expr {
+                            kind,
+                            ty,
+                            span: span(at),
+                        }
                     }
                     None => {
-                        let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+                        let names: Vec<&str> =
+                            fields.iter().map(|(name, _)| name.as_str()).collect();
                         let diagnostic = unknown_field("the record", name, &names);
                         self.fail(diagnostic)
                     }
@@ -66,7 +94,11 @@ impl Checker<'_, '_> {
                     let definition = *definition;
                     let pointee = Type::Struct(definition);
                     let place = base.span;
-                    let target = Expr { kind: ExprKind::Dereference(Box::new(base)), ty: pointee, span: place };
+                    let target = Expr {
+                        kind: ExprKind::Dereference(Box::new(base)),
+                        ty: pointee,
+                        span: place,
+                    };
                     self.struct_member(target, definition, name, at)
                 }
                 _ => self.not_a_struct(&base.ty, base_span),
@@ -75,20 +107,37 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn struct_member(&mut self, base: Expr, definition: StructRef, name: &ast::Name, at: Span) -> Expr {
+    fn struct_member(
+        &mut self,
+        base: Expr,
+        definition: StructRef,
+        name: &ast::Name,
+        at: Span,
+    ) -> Expr {
         let Some((offset, bits, ty)) = self.types.member(definition, &name.text) else {
             return self.unknown_member(definition, name);
         };
         let ty = self.in_space_of(&base, ty);
-        let kind = ExprKind::Member { base: Box::new(base), offset, bits };
-        Expr { kind, ty, span: span(at) }
+        let kind = ExprKind::Member {
+            base: Box::new(base),
+            offset,
+            bits,
+        };
+        Expr {
+            kind,
+            ty,
+            span: span(at),
+        }
     }
 
     pub(super) fn unknown_member(&mut self, definition: StructRef, name: &ast::Name) -> Expr {
         let owner = self.types.name(definition);
-        let mut diagnostic =
-            Diagnostic::error("unknown-field", name.span, format!("`{owner}` has no field `{}`", name.text))
-                .label("no such field on this machine");
+        let mut diagnostic = Diagnostic::error(
+            "unknown-field",
+            name.span,
+            format!("`{owner}` has no field `{}`", name.text),
+        )
+        .label("no such field on this machine");
         if let Some(near) = self.types.suggest_member(definition, &name.text).first() {
             diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), name.span, near.clone());
         }
@@ -103,7 +152,9 @@ impl Checker<'_, '_> {
     /// Pointers in user memory point to user memory.
     fn in_space_of(&self, base: &Expr, ty: Type) -> Type {
         match pointer_space(base) {
-            Some(space @ (crate::ty::Space::User | crate::ty::Space::Kernel)) => crate::types::in_space(ty, space),
+            Some(space @ (crate::ty::Space::User | crate::ty::Space::Kernel)) => {
+                crate::types::in_space(ty, space)
+            }
             _ => ty,
         }
     }
@@ -128,7 +179,13 @@ impl Checker<'_, '_> {
             };
         }
         let names: Vec<&str> = args.iter().map(|argument| argument.name.as_str()).collect();
-        let probe = self.group.points.first().and_then(|point| point.names.first()).cloned().unwrap_or_default();
+        let probe = self
+            .group
+            .points
+            .first()
+            .and_then(|point| point.names.first())
+            .cloned()
+            .unwrap_or_default();
         let diagnostic = unknown_field(&format!("`args` of {probe}"), name, &names);
         self.fail(diagnostic)
     }
@@ -136,7 +193,11 @@ impl Checker<'_, '_> {
     pub(crate) fn no_args(&mut self, at: Span) -> Expr {
         let provider = self.group.context.provider;
         let reason = self.group.context.args_missing.clone();
-        let mut diagnostic = Diagnostic::error("no-args", at, format!("`args` is not known for this {provider} probe"));
+        let mut diagnostic = Diagnostic::error(
+            "no-args",
+            at,
+            format!("`args` is not known for this {provider} probe"),
+        );
         if let Some(reason) = reason {
             diagnostic = diagnostic.note(reason);
         }
@@ -184,7 +245,11 @@ pub(crate) fn pointer_space(expr: &Expr) -> Option<crate::ty::Space> {
 }
 
 fn unknown_field(owner: &str, name: &ast::Name, names: &[&str]) -> Diagnostic {
-    let diagnostic = Diagnostic::error("unknown-field", name.span, format!("{owner} has no field `{}`", name.text));
+    let diagnostic = Diagnostic::error(
+        "unknown-field",
+        name.span,
+        format!("{owner} has no field `{}`", name.text),
+    );
     if let Some(near) = suggest(&name.text, names.iter().copied()) {
         return diagnostic.fix(format!("did you mean `{near}`?"), name.span, near);
     }

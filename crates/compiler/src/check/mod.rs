@@ -108,7 +108,12 @@ pub struct Checked {
 pub fn check<'m>(input: &Input<'_, 'm>, types: &Types<'m>) -> Checked {
     let probes: Vec<&ast::Probe> = input.script.probes().collect();
     let Some(first) = input.groups.first() else {
-        return Checked { bodies: Vec::new(), maps: Maps::default(), is_unsafe: false, diagnostics: Vec::new() };
+        return Checked {
+            bodies: Vec::new(),
+            maps: Maps::default(),
+            is_unsafe: false,
+            diagnostics: Vec::new(),
+        };
     };
     let mut checker = Checker::new(input, types, first);
     checker.declare_maps(input.script);
@@ -129,7 +134,12 @@ pub fn check<'m>(input: &Input<'_, 'm>, types: &Types<'m>) -> Checked {
             diagnostics.push(diagnostic);
         }
     }
-    Checked { bodies, maps: checker.maps, is_unsafe: checker.is_unsafe, diagnostics }
+    Checked {
+        bodies,
+        maps: checker.maps,
+        is_unsafe: checker.is_unsafe,
+        diagnostics,
+    }
 }
 
 impl<'a, 'm> Checker<'a, 'm> {
@@ -175,10 +185,21 @@ impl<'a, 'm> Checker<'a, 'm> {
         self.variables.clear();
         self.variable_depth.clear();
         self.scopes = vec![HashMap::new()];
-        let predicate = probe.predicate.as_ref().map(|predicate| self.condition(predicate));
+        let predicate = probe
+            .predicate
+            .as_ref()
+            .map(|predicate| self.condition(predicate));
         let block = self.block(&probe.body);
-        self.learned[self.group_index] = self.variables.iter().map(|variable| variable.ty.clone()).collect();
-        Body { variables: std::mem::take(&mut self.variables), predicate, block }
+        self.learned[self.group_index] = self
+            .variables
+            .iter()
+            .map(|variable| variable.ty.clone())
+            .collect();
+        Body {
+            variables: std::mem::take(&mut self.variables),
+            predicate,
+            block,
+        }
     }
 
     /// Whether the place at hand is inside a loop whose body becomes a callback.
@@ -208,9 +229,13 @@ impl<'a, 'm> Checker<'a, 'm> {
         self.is_unsafe = true;
         if !self.allow_unsafe {
             self.report(
-                Diagnostic::error("unsafe", at, format!("`{what}` acts on the system and needs --unsafe"))
-                    .label("not allowed without --unsafe")
-                    .help("run again with `--unsafe` if that is what you want"),
+                Diagnostic::error(
+                    "unsafe",
+                    at,
+                    format!("`{what}` acts on the system and needs --unsafe"),
+                )
+                .label("not allowed without --unsafe")
+                .help("run again with `--unsafe` if that is what you want"),
             );
         }
     }
@@ -240,7 +265,9 @@ impl<'a, 'm> Checker<'a, 'm> {
     /// Takes note of a value stored in a map; says whether the types go together.
     pub fn learn_map_value(&mut self, map: MapRef, ty: &Type) -> bool {
         let known = self.maps.maps[map.0 as usize].value.clone();
-        let Some(joined) = join(&known, &widened(ty)) else { return false };
+        let Some(joined) = join(&known, &widened(ty)) else {
+            return false;
+        };
         if joined != known {
             self.changed = true;
             self.maps.maps[map.0 as usize].value = joined;
@@ -250,8 +277,13 @@ impl<'a, 'm> Checker<'a, 'm> {
 
     /// Takes note of a key used with a map; says whether the types go together.
     pub fn learn_map_key(&mut self, map: MapRef, ty: &Type) -> bool {
-        let known = self.maps.maps[map.0 as usize].key.clone().unwrap_or(Type::Unknown);
-        let Some(joined) = join(&known, &widened(ty)) else { return false };
+        let known = self.maps.maps[map.0 as usize]
+            .key
+            .clone()
+            .unwrap_or(Type::Unknown);
+        let Some(joined) = join(&known, &widened(ty)) else {
+            return false;
+        };
         if joined != known {
             self.changed = true;
             self.maps.maps[map.0 as usize].key = Some(joined);
@@ -262,7 +294,9 @@ impl<'a, 'm> Checker<'a, 'm> {
     /// A new variable in the innermost scope.
     fn declare(&mut self, name: &ast::Name, ty: Type) -> VariableRef {
         let variable = VariableRef(self.variables.len() as u32);
-        let learned = self.learned[self.group_index].get(variable.0 as usize).cloned();
+        let learned = self.learned[self.group_index]
+            .get(variable.0 as usize)
+            .cloned();
         let ty = match learned {
             Some(learned) if ty == Type::Unknown => learned,
             _ => ty,
@@ -282,7 +316,11 @@ impl<'a, 'm> Checker<'a, 'm> {
 
     /// The variable of that name in reach; a use inside a callback of one from outside is noted.
     fn lookup(&mut self, name: &str) -> Option<VariableRef> {
-        let variable = self.scopes.iter().rev().find_map(|scope| scope.get(name).copied())?;
+        let variable = self
+            .scopes
+            .iter()
+            .rev()
+            .find_map(|scope| scope.get(name).copied())?;
         if self.variable_depth[variable.0 as usize] != self.callback_depth {
             self.variables[variable.0 as usize].is_captured = true;
         }
@@ -291,7 +329,9 @@ impl<'a, 'm> Checker<'a, 'm> {
 
     fn learn_variable(&mut self, variable: VariableRef, ty: &Type) -> bool {
         let info = &mut self.variables[variable.0 as usize];
-        let Some(joined) = join(&info.ty, ty) else { return false };
+        let Some(joined) = join(&info.ty, ty) else {
+            return false;
+        };
         if joined != info.ty {
             info.ty = joined;
             self.changed = true;
@@ -304,9 +344,13 @@ impl<'a, 'm> Checker<'a, 'm> {
             if info.value == Type::Unknown {
                 let at = Span::new(Default::default(), info.span.start, info.span.end);
                 self.report(
-                    Diagnostic::error("undefined-map", at, format!("`@{}` is read, but never given a value", info.name))
-                        .label("nothing is stored here")
-                        .help("assign to it somewhere, for example with `= count()`"),
+                    Diagnostic::error(
+                        "undefined-map",
+                        at,
+                        format!("`@{}` is read, but never given a value", info.name),
+                    )
+                    .label("nothing is stored here")
+                    .help("assign to it somewhere, for example with `= count()`"),
                 );
             }
         }
@@ -315,5 +359,8 @@ impl<'a, 'm> Checker<'a, 'm> {
 
 /// A syntax span as the object keeps it.
 pub fn span(span: Span) -> SourceSpan {
-    SourceSpan { start: span.start, end: span.end }
+    SourceSpan {
+        start: span.start,
+        end: span.end,
+    }
 }

@@ -16,16 +16,28 @@ impl Checker<'_, '_> {
             UnaryOp::Not => {
                 let operand = self.condition(operand);
                 if let Some(value) = operand.as_int() {
-                    return Expr { kind: ExprKind::Bool(value == 0), ty: Type::Bool, span: at };
+                    return Expr {
+                        kind: ExprKind::Bool(value == 0),
+                        ty: Type::Bool,
+                        span: at,
+                    };
                 }
-                Expr { kind: ExprKind::Not(Box::new(operand)), ty: Type::Bool, span: at }
+                Expr {
+                    kind: ExprKind::Not(Box::new(operand)),
+                    ty: Type::Bool,
+                    span: at,
+                }
             }
             UnaryOp::Negate => {
                 let operand = self.integer(operand);
                 if let Some(value) = operand.as_int() {
                     return Expr::int(value.wrapping_neg(), Type::I64, at);
                 }
-                Expr { kind: ExprKind::Negate(Box::new(operand)), ty: Type::I64, span: at }
+                Expr {
+                    kind: ExprKind::Negate(Box::new(operand)),
+                    ty: Type::I64,
+                    span: at,
+                }
             }
             UnaryOp::Complement => {
                 let operand = self.integer(operand);
@@ -33,7 +45,11 @@ impl Checker<'_, '_> {
                 if let Some(value) = operand.as_int() {
                     return Expr::int(!value, ty, at);
                 }
-                Expr { kind: ExprKind::Complement(Box::new(operand)), ty, span: at }
+                Expr {
+                    kind: ExprKind::Complement(Box::new(operand)),
+                    ty,
+                    span: at,
+                }
             }
             UnaryOp::Dereference => self.dereference(operand, expr),
             UnaryOp::AddressOf => self.address_of(operand, expr),
@@ -44,18 +60,31 @@ impl Checker<'_, '_> {
         let pointer = self.expr(operand);
         let at = span(expr.span);
         let ty = match &pointer.ty {
-            Type::Unknown | Type::Error => return Expr { ty: pointer.ty.clone(), ..Expr::error(at) },
+            Type::Unknown | Type::Error => {
+                return Expr {
+                    ty: pointer.ty.clone(),
+                    ..Expr::error(at)
+                };
+            }
             Type::Pointer { to, .. } if !matches!(**to, Type::Opaque(_)) => (**to).clone(),
             other => {
                 let shown = self.show(other);
                 return self.fail(
-                    Diagnostic::error("not-a-pointer", operand.span, format!("{shown} cannot be dereferenced"))
-                        .label(shown)
-                        .help("cast it first, for example `*(uint64 *)arg0`"),
+                    Diagnostic::error(
+                        "not-a-pointer",
+                        operand.span,
+                        format!("{shown} cannot be dereferenced"),
+                    )
+                    .label(shown)
+                    .help("cast it first, for example `*(uint64 *)arg0`"),
                 );
             }
         };
-        Expr { kind: ExprKind::Dereference(Box::new(pointer)), ty, span: at }
+        Expr {
+            kind: ExprKind::Dereference(Box::new(pointer)),
+            ty,
+            span: at,
+        }
     }
 
     fn address_of(&mut self, operand: &ast::Expr, expr: &ast::Expr) -> Expr {
@@ -70,11 +99,26 @@ impl Checker<'_, '_> {
             ExprKind::Dereference(_) | ExprKind::Member { .. } | ExprKind::Index { .. } => {
                 super::member::pointer_space(&place).unwrap_or(Space::Unknown)
             }
-            ExprKind::Error => return Expr { ty: place.ty.clone(), ..Expr::error(at) },
-            _ => return self.fail(Diagnostic::error("no-address", operand.span, "this value has no address")),
+            ExprKind::Error => {
+                return Expr {
+                    ty: place.ty.clone(),
+                    ..Expr::error(at)
+                };
+            }
+            _ => {
+                return self.fail(Diagnostic::error(
+                    "no-address",
+                    operand.span,
+                    "this value has no address",
+                ));
+            }
         };
         let ty = Type::pointer(place.ty.clone(), space);
-        Expr { kind: ExprKind::AddressOf(Box::new(place)), ty, span: at }
+        Expr {
+            kind: ExprKind::AddressOf(Box::new(place)),
+            ty,
+            span: at,
+        }
     }
 
     pub(super) fn step(
@@ -89,18 +133,30 @@ impl Checker<'_, '_> {
             && let Some((map, _)) = self.map_place(target)
         {
             let known = self.map(map).value.clone();
-            let ty = if known == Type::Unknown { Type::I64 } else { known };
+            let ty = if known == Type::Unknown {
+                Type::I64
+            } else {
+                known
+            };
             self.learn_map_value(map, &ty);
         }
         if let Ast::Variable(name) = &target.kind
             && self.lookup(name).is_none()
         {
-            let name = ast::Name { text: name.clone(), span: target.span };
+            let name = ast::Name {
+                text: name.clone(),
+                span: target.span,
+            };
             self.declare(&name, Type::I64);
         }
         let place = self.expr(target);
         let scale = match &place.ty {
-            Type::Unknown | Type::Error => return Expr { ty: place.ty.clone(), ..Expr::error(at) },
+            Type::Unknown | Type::Error => {
+                return Expr {
+                    ty: place.ty.clone(),
+                    ..Expr::error(at)
+                };
+            }
             Type::Int { .. } => 1,
             Type::Pointer { to, .. } => i64::from(self.types.size_of(to).max(1)),
             other => {
@@ -112,21 +168,50 @@ impl Checker<'_, '_> {
                 ));
             }
         };
-        let delta = if op == StepOp::Increment { scale } else { -scale };
+        let delta = if op == StepOp::Increment {
+            scale
+        } else {
+            -scale
+        };
         let ty = place.ty.clone();
         let is_prefix = position == StepPosition::Prefix;
-        Expr { kind: ExprKind::Step { target: Box::new(place), delta, is_prefix }, ty, span: at }
+        Expr {
+            kind: ExprKind::Step {
+                target: Box::new(place),
+                delta,
+                is_prefix,
+            },
+            ty,
+            span: at,
+        }
     }
 
     /// `left op right`, both checked.
     pub(super) fn binary(&mut self, op: BinaryOp, left: Expr, right: Expr, at: Span) -> Expr {
-        if matches!(left.ty, Type::Error | Type::Unknown) || matches!(right.ty, Type::Error | Type::Unknown) {
-            let ty = if left.ty == Type::Error || right.ty == Type::Error { Type::Error } else { Type::Unknown };
-            return Expr { ty, ..Expr::error(span(at)) };
+        if matches!(left.ty, Type::Error | Type::Unknown)
+            || matches!(right.ty, Type::Error | Type::Unknown)
+        {
+            let ty = if left.ty == Type::Error || right.ty == Type::Error {
+                Type::Error
+            } else {
+                Type::Unknown
+            };
+            return Expr {
+                ty,
+                ..Expr::error(span(at))
+            };
         }
         match op {
-            BinaryOp::And => Expr { kind: ExprKind::And(Box::new(left), Box::new(right)), ty: Type::Bool, span: span(at) },
-            BinaryOp::Or => Expr { kind: ExprKind::Or(Box::new(left), Box::new(right)), ty: Type::Bool, span: span(at) },
+            BinaryOp::And => Expr {
+                kind: ExprKind::And(Box::new(left), Box::new(right)),
+                ty: Type::Bool,
+                span: span(at),
+            },
+            BinaryOp::Or => Expr {
+                kind: ExprKind::Or(Box::new(left), Box::new(right)),
+                ty: Type::Bool,
+                span: span(at),
+            },
             BinaryOp::Equal | BinaryOp::NotEqual => self.equality(op, left, right, at),
             BinaryOp::Less | BinaryOp::LessEqual | BinaryOp::Greater | BinaryOp::GreaterEqual => {
                 self.ordering(op, left, right, at)
@@ -138,21 +223,42 @@ impl Checker<'_, '_> {
     fn equality(&mut self, op: BinaryOp, left: Expr, right: Expr, at: Span) -> Expr {
         let negated = op == BinaryOp::NotEqual;
         if is_scalar(&left.ty) && is_scalar(&right.ty) {
-            let compare = if negated { ir::Compare::Ne } else { ir::Compare::Eq };
+            let compare = if negated {
+                ir::Compare::Ne
+            } else {
+                ir::Compare::Eq
+            };
             return self.compared(compare, left, right, at);
         }
         let comparable = match (&left.ty, &right.ty) {
-            (Type::String { .. }, Type::String { .. }) | (Type::Buffer { .. }, Type::Buffer { .. }) => true,
+            (Type::String { .. }, Type::String { .. })
+            | (Type::Buffer { .. }, Type::Buffer { .. }) => true,
             (Type::Tuple(a), Type::Tuple(b)) => a.len() == b.len(),
-            (Type::Array { element: a, len: m }, Type::Array { element: b, len: n }) => m == n && a == b,
+            (Type::Array { element: a, len: m }, Type::Array { element: b, len: n }) => {
+                m == n && a == b
+            }
             (Type::Probe, Type::String { .. }) | (Type::String { .. }, Type::Probe) => true,
-            (a, b) => a == b && matches!(a, Type::Record(_) | Type::Inet | Type::Mac | Type::Struct(_)),
+            (a, b) => {
+                a == b
+                    && matches!(
+                        a,
+                        Type::Record(_) | Type::Inet | Type::Mac | Type::Struct(_)
+                    )
+            }
         };
         if !comparable {
             return self.bad_operands(op, &left, &right, at);
         }
-        let kind = ExprKind::SameBytes { negated, left: Box::new(left), right: Box::new(right) };
-        Expr { kind, ty: Type::Bool, span: span(at) }
+        let kind = ExprKind::SameBytes {
+            negated,
+            left: Box::new(left),
+            right: Box::new(right),
+        };
+        Expr {
+            kind,
+            ty: Type::Bool,
+            span: span(at),
+        }
     }
 
     fn ordering(&mut self, op: BinaryOp, left: Expr, right: Expr, at: Span) -> Expr {
@@ -175,21 +281,39 @@ impl Checker<'_, '_> {
 
     fn compared(&mut self, op: ir::Compare, left: Expr, right: Expr, at: Span) -> Expr {
         if let (Some(a), Some(b)) = (left.as_int(), right.as_int()) {
-            return Expr { kind: ExprKind::Bool(evaluate_compare(op, a, b)), ty: Type::Bool, span: span(at) };
+            return Expr {
+                kind: ExprKind::Bool(evaluate_compare(op, a, b)),
+                ty: Type::Bool,
+                span: span(at),
+            };
         }
-        let kind = ExprKind::Compare { op, left: Box::new(left), right: Box::new(right) };
-        Expr { kind, ty: Type::Bool, span: span(at) }
+        let kind = ExprKind::Compare {
+            op,
+            left: Box::new(left),
+            right: Box::new(right),
+        };
+        Expr {
+            kind,
+            ty: Type::Bool,
+            span: span(at),
+        }
     }
 
     fn arithmetic(&mut self, op: BinaryOp, left: Expr, right: Expr, at: Span) -> Expr {
         match (&left.ty, &right.ty) {
-            (Type::Pointer { .. }, _) | (_, Type::Pointer { .. }) => return self.pointer_arithmetic(op, left, right, at),
+            (Type::Pointer { .. }, _) | (_, Type::Pointer { .. }) => {
+                return self.pointer_arithmetic(op, left, right, at);
+            }
             (a, b) if is_number(a) && is_number(b) => {}
             _ => return self.bad_operands(op, &left, &right, at),
         }
         let signed = is_signed_pair(&left, &right) || op == BinaryOp::Subtract;
         let shift = matches!(op, BinaryOp::ShiftLeft | BinaryOp::ShiftRight);
-        let signed = if shift { is_signed(&left.ty) && left.as_int().is_none() } else { signed };
+        let signed = if shift {
+            is_signed(&left.ty) && left.as_int().is_none()
+        } else {
+            signed
+        };
         let ty = Type::Int { size: 8, signed };
         if let (Some(a), Some(b)) = (left.as_int(), right.as_int())
             && let Some(value) = evaluate(op, a, b, signed)
@@ -197,7 +321,11 @@ impl Checker<'_, '_> {
             return Expr::int(value, ty, span(at));
         }
         if matches!(op, BinaryOp::Divide | BinaryOp::Remainder) && right.as_int() == Some(0) {
-            return self.fail(Diagnostic::error("division-by-zero", at, "this divides by zero"));
+            return self.fail(Diagnostic::error(
+                "division-by-zero",
+                at,
+                "this divides by zero",
+            ));
         }
         let kind = ExprKind::Arithmetic {
             op: ir_op(op, signed),
@@ -205,7 +333,11 @@ impl Checker<'_, '_> {
             left: Box::new(left),
             right: Box::new(right),
         };
-        Expr { kind, ty, span: span(at) }
+        Expr {
+            kind,
+            ty,
+            span: span(at),
+        }
     }
 
     fn pointer_arithmetic(&mut self, op: BinaryOp, left: Expr, right: Expr, at: Span) -> Expr {
@@ -242,14 +374,22 @@ impl Checker<'_, '_> {
             right: Box::new(right),
         };
         let ty = if both { Type::I64 } else { pointer_ty };
-        Expr { kind, ty, span: span(at) }
+        Expr {
+            kind,
+            ty,
+            span: span(at),
+        }
     }
 
     fn bad_operands(&mut self, op: BinaryOp, left: &Expr, right: &Expr, at: Span) -> Expr {
         let (left, right) = (self.show(&left.ty), self.show(&right.ty));
         self.fail(
-            Diagnostic::error("bad-operands", at, format!("`{}` does not work on {left} and {right}", op.symbol()))
-                .label(format!("{left} {} {right}", op.symbol())),
+            Diagnostic::error(
+                "bad-operands",
+                at,
+                format!("`{}` does not work on {left} and {right}", op.symbol()),
+            )
+            .label(format!("{left} {} {right}", op.symbol())),
         )
     }
 }
@@ -274,7 +414,15 @@ pub(crate) fn is_scalar(ty: &Type) -> bool {
 }
 
 fn is_number(ty: &Type) -> bool {
-    matches!(ty, Type::Bool | Type::Int { .. } | Type::Enum(_) | Type::Username | Type::KernelSymbol | Type::Timestamp { .. })
+    matches!(
+        ty,
+        Type::Bool
+            | Type::Int { .. }
+            | Type::Enum(_)
+            | Type::Username
+            | Type::KernelSymbol
+            | Type::Timestamp { .. }
+    )
 }
 
 fn is_signed(ty: &Type) -> bool {
@@ -287,7 +435,10 @@ fn is_signed(ty: &Type) -> bool {
 
 /// The type of a number in a register.
 fn promoted(ty: &Type) -> Type {
-    Type::Int { size: 8, signed: is_signed(ty) }
+    Type::Int {
+        size: 8,
+        signed: is_signed(ty),
+    }
 }
 
 /// Whether the operation is a signed one: a constant that fits takes the other side's sign.

@@ -26,7 +26,10 @@ impl Checker<'_, '_> {
         let mut statements = Vec::new();
         for statement in &block.statements {
             if let Some(kind) = self.statement(statement) {
-                statements.push(Stmt { kind, span: span(statement.span) });
+                statements.push(Stmt {
+                    kind,
+                    span: span(statement.span),
+                });
             }
         }
         let value = block.value.as_ref().map(|value| Box::new(self.expr(value)));
@@ -36,19 +39,35 @@ impl Checker<'_, '_> {
     fn statement(&mut self, statement: &ast::Stmt) -> Option<StmtKind> {
         Some(match &statement.kind {
             ast::StmtKind::Expr(expr) => self.expression_statement(expr)?,
-            ast::StmtKind::Assign { target, op, value } => self.assign(target, *op, value, statement.span)?,
+            ast::StmtKind::Assign { target, op, value } => {
+                self.assign(target, *op, value, statement.span)?
+            }
             ast::StmtKind::Discard(expr) => StmtKind::Expr(self.expr(expr)),
-            ast::StmtKind::Let { name, ty, value } => self.let_statement(name, ty.as_ref(), value.as_ref())?,
-            ast::StmtKind::While { condition, body } => self.while_statement(condition, body, statement.span),
-            ast::StmtKind::For { variable, over, body } => self.for_statement(variable, over, body)?,
+            ast::StmtKind::Let { name, ty, value } => {
+                self.let_statement(name, ty.as_ref(), value.as_ref())?
+            }
+            ast::StmtKind::While { condition, body } => {
+                self.while_statement(condition, body, statement.span)
+            }
+            ast::StmtKind::For {
+                variable,
+                over,
+                body,
+            } => self.for_statement(variable, over, body)?,
             ast::StmtKind::Unroll { count, body } => self.unroll(count, body)?,
             ast::StmtKind::Break => self.jump(StmtKind::Break, "break", statement.span)?,
             ast::StmtKind::Continue => self.jump(StmtKind::Continue, "continue", statement.span)?,
-            ast::StmtKind::Return(value) => StmtKind::Return(value.as_ref().map(|value| self.expr(value))),
+            ast::StmtKind::Return(value) => {
+                StmtKind::Return(value.as_ref().map(|value| self.expr(value)))
+            }
             ast::StmtKind::Import(import) => {
                 self.report(
-                    Diagnostic::error("import-in-block", import.span, "`import` inside a block is for the standard library")
-                        .help("put the `import` at the top of the script"),
+                    Diagnostic::error(
+                        "import-in-block",
+                        import.span,
+                        "`import` inside a block is for the standard library",
+                    )
+                    .help("put the `import` at the top of the script"),
                 );
                 return None;
             }
@@ -73,21 +92,32 @@ impl Checker<'_, '_> {
         ty: Option<&ast::TypeExpr>,
         value: Option<&ast::Expr>,
     ) -> Option<StmtKind> {
-        if let Some(earlier) = self.scopes.iter().rev().find_map(|scope| scope.get(&name.text)) {
+        if let Some(earlier) = self
+            .scopes
+            .iter()
+            .rev()
+            .find_map(|scope| scope.get(&name.text))
+        {
             let earlier = self.variables[earlier.0 as usize].span;
             let earlier = Span::new(name.span.source, earlier.start, earlier.end);
             self.report(
-                Diagnostic::error("shadowed-variable", name.span, format!("`${}` is declared already", name.text))
-                    .label("declared again")
-                    .also(earlier, "first declared here")
-                    .help("use another name, or assign without `let`"),
+                Diagnostic::error(
+                    "shadowed-variable",
+                    name.span,
+                    format!("`${}` is declared already", name.text),
+                )
+                .label("declared again")
+                .also(earlier, "first declared here")
+                .help("use another name, or assign without `let`"),
             );
         }
         let declared = ty.map(|ty| self.type_expr(ty));
         let value = value.map(|value| self.expr(value));
         let start = declared.clone().unwrap_or(Type::Unknown);
         let variable = self.declare(name, start);
-        let Some(value) = value else { return Some(StmtKind::ZeroVariable(variable)) };
+        let Some(value) = value else {
+            return Some(StmtKind::ZeroVariable(variable));
+        };
         match &declared {
             Some(declared) => self.require_assignable(declared, &value, name.span),
             None => {
@@ -99,8 +129,15 @@ impl Checker<'_, '_> {
 
     fn while_statement(&mut self, condition: &ast::Expr, body: &ast::Block, at: Span) -> StmtKind {
         self.report(
-            Diagnostic::warning("deprecated-while", Span { end: at.start + 5, ..at }, "`while` is deprecated")
-                .help("use `for ($i : 0..N) { … }`, which the kernel can always prove to end"),
+            Diagnostic::warning(
+                "deprecated-while",
+                Span {
+                    end: at.start + 5,
+                    ..at
+                },
+                "`while` is deprecated",
+            )
+            .help("use `for ($i : 0..N) { … }`, which the kernel can always prove to end"),
         );
         let condition = self.condition(condition);
         self.loop_depth += 1;
@@ -109,20 +146,34 @@ impl Checker<'_, '_> {
         StmtKind::While { condition, body }
     }
 
-    fn for_statement(&mut self, variable: &ast::Name, over: &ForOver, body: &ast::Block) -> Option<StmtKind> {
+    fn for_statement(
+        &mut self,
+        variable: &ast::Name,
+        over: &ForOver,
+        body: &ast::Block,
+    ) -> Option<StmtKind> {
         match over {
             ForOver::Range { start, end } => {
                 let start = self.integer(start);
                 let end = self.integer(end);
                 let (variable, body) = self.callback_body(variable, Type::I64, body);
-                Some(StmtKind::ForRange { variable, start, end, body })
+                Some(StmtKind::ForRange {
+                    variable,
+                    start,
+                    end,
+                    body,
+                })
             }
             ForOver::Elements(over) => {
                 let Ast::Map(name) = &over.kind else {
                     self.expr(over);
                     self.report(
-                        Diagnostic::error("not-a-map", over.span, "`for` goes over a map or a range")
-                            .help("write `for ($kv : @map)` or `for ($i : 0..10)`"),
+                        Diagnostic::error(
+                            "not-a-map",
+                            over.span,
+                            "`for` goes over a map or a range",
+                        )
+                        .help("write `for ($kv : @map)` or `for ($i : 0..10)`"),
                     );
                     return None;
                 };
@@ -130,8 +181,12 @@ impl Checker<'_, '_> {
                 let info = self.map(map).clone();
                 if info.key == Some(Type::None) {
                     self.report(
-                        Diagnostic::error("scalar-map", over.span, format!("`@{name}` has no keys to go over"))
-                            .label("a single value"),
+                        Diagnostic::error(
+                            "scalar-map",
+                            over.span,
+                            format!("`@{name}` has no keys to go over"),
+                        )
+                        .label("a single value"),
                     );
                     return None;
                 }
@@ -140,13 +195,22 @@ impl Checker<'_, '_> {
                     read_type(&info.value),
                 ]));
                 let (variable, body) = self.callback_body(variable, element, body);
-                Some(StmtKind::ForMap { variable, map, body })
+                Some(StmtKind::ForMap {
+                    variable,
+                    map,
+                    body,
+                })
             }
         }
     }
 
     /// A loop body that becomes a callback: its variables live apart.
-    fn callback_body(&mut self, name: &ast::Name, ty: Type, body: &ast::Block) -> (crate::hir::VariableRef, Block) {
+    fn callback_body(
+        &mut self,
+        name: &ast::Name,
+        ty: Type,
+        body: &ast::Block,
+    ) -> (crate::hir::VariableRef, Block) {
         self.loop_depth += 1;
         self.callback_depth += 1;
         self.scopes.push(HashMap::new());
@@ -165,19 +229,30 @@ impl Checker<'_, '_> {
         let body = self.block(body);
         self.loop_depth -= 1;
         match checked.as_int() {
-            Some(count) if (1..=MAX_UNROLL).contains(&count) => Some(StmtKind::Unroll { count: count as u32, body }),
+            Some(count) if (1..=MAX_UNROLL).contains(&count) => Some(StmtKind::Unroll {
+                count: count as u32,
+                body,
+            }),
             Some(value) => {
                 self.report(
-                    Diagnostic::error("unroll-count", count.span, format!("cannot unroll {value} times"))
-                        .label(format!("must be 1 to {MAX_UNROLL}")),
+                    Diagnostic::error(
+                        "unroll-count",
+                        count.span,
+                        format!("cannot unroll {value} times"),
+                    )
+                    .label(format!("must be 1 to {MAX_UNROLL}")),
                 );
                 None
             }
             None if checked.ty == Type::Error => None,
             None => {
                 self.report(
-                    Diagnostic::error("unroll-count", count.span, "the count of `unroll` must be a constant")
-                        .help("use `for ($i : 0..n)` when it is only known at run time"),
+                    Diagnostic::error(
+                        "unroll-count",
+                        count.span,
+                        "the count of `unroll` must be a constant",
+                    )
+                    .help("use `for ($i : 0..n)` when it is only known at run time"),
                 );
                 None
             }
@@ -188,7 +263,11 @@ impl Checker<'_, '_> {
         if self.loop_depth > 0 {
             return Some(kind);
         }
-        self.report(Diagnostic::error("outside-loop", at, format!("`{word}` stands outside of any loop")));
+        self.report(Diagnostic::error(
+            "outside-loop",
+            at,
+            format!("`{word}` stands outside of any loop"),
+        ));
         None
     }
 
@@ -205,13 +284,17 @@ impl Checker<'_, '_> {
                 | Type::Pointer { .. }
                 | Type::Username
                 | Type::KernelSymbol
-        ) || (checked.ty.is_aggregation() && matches!(checked.kind, ExprKind::Map { .. }));
+        ) || (checked.ty.is_aggregation()
+            && matches!(checked.kind, ExprKind::Map { .. }));
         if !is_truth {
             self.report(
                 Diagnostic::error(
                     "not-a-condition",
                     condition.span,
-                    format!("a value of type {} is neither true nor false", self.show(&checked.ty)),
+                    format!(
+                        "a value of type {} is neither true nor false",
+                        self.show(&checked.ty)
+                    ),
                 )
                 .help("compare it with something"),
             );
@@ -222,8 +305,10 @@ impl Checker<'_, '_> {
     /// An expression that must be an integer.
     pub fn integer(&mut self, expr: &ast::Expr) -> Expr {
         let checked = self.expr(expr);
-        if !matches!(checked.ty, Type::Unknown | Type::Error | Type::Int { .. } | Type::Enum(_) | Type::Bool)
-            && !checked.ty.is_aggregation()
+        if !matches!(
+            checked.ty,
+            Type::Unknown | Type::Error | Type::Int { .. } | Type::Enum(_) | Type::Bool
+        ) && !checked.ty.is_aggregation()
         {
             self.report(
                 Diagnostic::error(
@@ -242,9 +327,13 @@ impl Checker<'_, '_> {
 pub(super) fn read_type(value: &Type) -> Type {
     match value {
         Type::Count => Type::I64,
-        Type::Sum { signed } | Type::Min { signed } | Type::Max { signed } | Type::Avg { signed } => {
-            Type::Int { size: 8, signed: *signed }
-        }
+        Type::Sum { signed }
+        | Type::Min { signed }
+        | Type::Max { signed }
+        | Type::Avg { signed } => Type::Int {
+            size: 8,
+            signed: *signed,
+        },
         other => other.clone(),
     }
 }

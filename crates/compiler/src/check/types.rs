@@ -12,8 +12,12 @@ impl Checker<'_, '_> {
     pub fn type_expr(&mut self, ty: &TypeExpr) -> Type {
         let types = self.types;
         match types.resolve(ty, &mut |of| Ok(self.type_of(of))) {
-            Ok(Type::String { size: 0 }) => Type::String { size: self.max_string() },
-            Ok(Type::Buffer { size: 0 }) => Type::Buffer { size: self.max_string() },
+            Ok(Type::String { size: 0 }) => Type::String {
+                size: self.max_string(),
+            },
+            Ok(Type::Buffer { size: 0 }) => Type::Buffer {
+                size: self.max_string(),
+            },
             Ok(found) => found,
             Err(problem) => {
                 self.report(problem);
@@ -43,20 +47,33 @@ impl Checker<'_, '_> {
         let ty = self.type_of(of);
         let at = span(expr.span);
         if matches!(ty, Type::Error | Type::Unknown) {
-            return Expr { ty, ..Expr::error(at) };
+            return Expr {
+                ty,
+                ..Expr::error(at)
+            };
         }
         Expr::int(i64::from(self.types.size_of(&ty)), Type::U64, at)
     }
 
-    pub(super) fn offsetof(&mut self, of: &TypeOrExpr, path: &[ast::Name], expr: &ast::Expr) -> Expr {
+    pub(super) fn offsetof(
+        &mut self,
+        of: &TypeOrExpr,
+        path: &[ast::Name],
+        expr: &ast::Expr,
+    ) -> Expr {
         let mut ty = self.type_of(of);
         let mut offset = 0;
         for name in path {
             let Type::Struct(definition) = ty else {
                 let shown = self.show(&ty);
-                return self.fail(Diagnostic::error("no-fields", name.span, format!("{shown} has no fields")));
+                return self.fail(Diagnostic::error(
+                    "no-fields",
+                    name.span,
+                    format!("{shown} has no fields"),
+                ));
             };
-            let Some((member_offset, _, member_ty)) = self.types.member(definition, &name.text) else {
+            let Some((member_offset, _, member_ty)) = self.types.member(definition, &name.text)
+            else {
                 return self.unknown_member(definition, name);
             };
             offset += member_offset;
@@ -70,24 +87,42 @@ impl Checker<'_, '_> {
         let operand = self.expr(operand);
         let at = span(expr.span);
         if matches!(wanted, Type::Error) || matches!(operand.ty, Type::Error | Type::Unknown) {
-            let ty = if wanted == Type::Error { Type::Error } else { wanted };
-            return Expr { ty, ..Expr::error(at) };
+            let ty = if wanted == Type::Error {
+                Type::Error
+            } else {
+                wanted
+            };
+            return Expr {
+                ty,
+                ..Expr::error(at)
+            };
         }
         let wanted = self.cast_target(wanted, &operand);
         if !self.is_castable(&wanted, &operand) {
             let (from, to) = (self.show(&operand.ty), self.show(&wanted));
-            return self.fail(Diagnostic::error("bad-cast", expr.span, format!("{from} cannot be cast to {to}")));
+            return self.fail(Diagnostic::error(
+                "bad-cast",
+                expr.span,
+                format!("{from} cannot be cast to {to}"),
+            ));
         }
         if let (Some(value), Type::Int { size, signed }) = (operand.as_int(), &wanted) {
             return Expr::int(truncate(value, *size, *signed), wanted.clone(), at);
         }
-        Expr { kind: ExprKind::Cast(Box::new(operand)), ty: wanted, span: at }
+        Expr {
+            kind: ExprKind::Cast(Box::new(operand)),
+            ty: wanted,
+            span: at,
+        }
     }
 
     /// Fills in what a cast takes from its operand: the address space, the length of an array.
     fn cast_target(&mut self, wanted: Type, operand: &Expr) -> Type {
         match wanted {
-            Type::Pointer { to, space: Space::Unknown } => {
+            Type::Pointer {
+                to,
+                space: Space::Unknown,
+            } => {
                 let space = match &operand.ty {
                     Type::Pointer { space, .. } => *space,
                     _ => Space::Unknown,
@@ -97,7 +132,10 @@ impl Checker<'_, '_> {
             Type::Array { element, len: 0 } => {
                 let whole = self.types.size_of(&operand.ty);
                 let each = self.types.size_of(&element).max(1);
-                Type::Array { element, len: whole / each }
+                Type::Array {
+                    element,
+                    len: whole / each,
+                }
             }
             other => other,
         }
@@ -109,7 +147,8 @@ impl Checker<'_, '_> {
             (a, b) if a == b => true,
             (a, b) if is_word(a) && is_word(b) => true,
             (Type::Int { .. }, aggregation) if aggregation.is_aggregation() => true,
-            (Type::Int { size, .. }, Type::Array { .. }) | (Type::Array { .. }, Type::Int { size, .. }) => {
+            (Type::Int { size, .. }, Type::Array { .. })
+            | (Type::Array { .. }, Type::Int { size, .. }) => {
                 let array = if wanted.is_int() { &operand.ty } else { wanted };
                 self.types.size_of(array) == *size
             }
@@ -129,5 +168,9 @@ fn truncate(value: i64, size: u32, signed: bool) -> i64 {
     if shift == 0 {
         return value;
     }
-    if signed { (value << shift) >> shift } else { ((value << shift) as u64 >> shift) as i64 }
+    if signed {
+        (value << shift) >> shift
+    } else {
+        ((value << shift) as u64 >> shift) as i64
+    }
 }

@@ -3,16 +3,35 @@ use expect_test::{Expect, expect};
 
 /// Reads a config block and an environment; shows what differs from the defaults, and what is wrong.
 fn check(block: &str, environment: &[(&str, &str)], expected: Expect) {
-    let parsed = fathom_syntax::parse(&format!("config = {{ {block} }} begin {{}}"), &Default::default());
+    let parsed = fathom_syntax::parse(
+        &format!("config = {{ {block} }} begin {{}}"),
+        &Default::default(),
+    );
     assert!(!parsed.has_errors(), "{:?}", parsed.diagnostics);
-    let environment = environment.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let environment = environment
+        .iter()
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect();
     let (config, problems) = Config::read(parsed.script.config(), &environment);
     let defaults: Vec<_> = Config::default().entries().collect();
-    let mut shown: Vec<String> =
-        config.entries().filter(|entry| !defaults.contains(entry)).map(|(key, value)| format!("{key}: {value:?}")).collect();
+    let mut shown: Vec<String> = config
+        .entries()
+        .filter(|entry| !defaults.contains(entry))
+        .map(|(key, value)| format!("{key}: {value:?}"))
+        .collect();
     for problem in problems {
-        let help: Vec<_> = problem.help.iter().map(|help| help.message.clone()).collect();
-        shown.push(format!("{:?}[{}] {}; {}", problem.severity, problem.code, problem.message, help.join("; ")));
+        let help: Vec<_> = problem
+            .help
+            .iter()
+            .map(|help| help.message.clone())
+            .collect();
+        shown.push(format!(
+            "{:?}[{}] {}; {}",
+            problem.severity,
+            problem.code,
+            problem.message,
+            help.join("; ")
+        ));
     }
     expected.assert_eq(&shown.join("\n"));
 }
@@ -47,7 +66,12 @@ fn values_of_every_kind() {
 fn environment_beats_the_block() {
     check(
         "max_strlen = 200; print_maps_on_exit = true",
-        &[("BPFTRACE_MAX_STRLEN", "64"), ("BPFTRACE_PRINT_MAPS_ON_EXIT", "0"), ("BPFTRACE_COLOR", "never"), ("HOME", "/")],
+        &[
+            ("BPFTRACE_MAX_STRLEN", "64"),
+            ("BPFTRACE_PRINT_MAPS_ON_EXIT", "0"),
+            ("BPFTRACE_COLOR", "never"),
+            ("HOME", "/"),
+        ],
         expect![[r#"
             max_strlen: Int(64)
             print_maps_on_exit: Bool(false)"#]],

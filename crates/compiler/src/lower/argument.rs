@@ -4,6 +4,7 @@ use fathom_bpf::helper::Helper;
 
 use super::{Lowerer, Place, Rvalue, is_register};
 use crate::ir::{BinaryOp, Compare, Memory, Op, Value, Width};
+use crate::probes::context::ContextKind;
 use crate::probes::{ArgSource, Argument};
 use crate::ty::{Space, Type};
 
@@ -14,9 +15,19 @@ impl Lowerer<'_, '_> {
     pub(super) fn argument(&mut self, argument: &Argument) -> Rvalue {
         let context = self.context();
         match &argument.source {
-            ArgSource::Context { offset, size } => self.context_field(*offset, *size, &argument.ty),
+            ArgSource::Context { offset, size } => {
+                let value = self.context_field(*offset, *size, &argument.ty);
+                match (&argument.ty, value) {
+                    (Type::Pointer { .. }, Rvalue::Scalar(pointer)) if self.group.context.kind == ContextKind::Iter => {
+                        Rvalue::Scalar(self.null_checked(pointer))
+                    }
+                    (_, value) => value,
+                }
+            }
             ArgSource::Word { index } => {
-                let value = self.b.load(Width::B8, Memory::Context, context, *index as i32 * 8);
+                let value = self
+                    .b
+                    .load(Width::B8, Memory::Context, context, *index as i32 * 8);
                 Rvalue::Scalar(self.narrowed(value, &argument.ty))
             }
             ArgSource::PointedRegisters { offset } => {
@@ -26,25 +37,54 @@ impl Lowerer<'_, '_> {
                 Rvalue::Scalar(self.narrowed(value, &argument.ty))
             }
             ArgSource::DataLocation { offset, relative } => {
-                let word = self.b.load(Width::B4, Memory::Context, context, *offset as i32);
+                let word = self
+                    .b
+                    .load(Width::B4, Memory::Context, context, *offset as i32);
                 let at = self.b.binary(BinaryOp::And, word, 0xffff);
                 let base = if *relative { *offset as i32 + 4 } else { 0 };
                 // The context pointer may not be moved by a variable amount: its address is taken as a number.
                 let start = self.context_address();
                 let address = self.b.binary(BinaryOp::Add, start, at);
-                let address = if base == 0 { address } else { self.b.binary(BinaryOp::Add, address, base) };
+                let address = if base == 0 {
+                    address
+                } else {
+                    self.b.binary(BinaryOp::Add, address, base)
+                };
                 match is_register(&argument.ty) {
                     true => Rvalue::Scalar(address),
-                    false => Rvalue::Remote { address, space: Space::Kernel },
+                    false => Rvalue::Remote {
+                        address,
+                        space: Space::Kernel,
+                    },
                 }
             }
             ArgSource::Memory { .. } => self.memory_argument(&argument.source),
-            ArgSource::Register { offset, size, signed } => {
-                let word = self.b.load(Width::B8, Memory::Context, context, *offset as i32);
+            ArgSource::Register {
+                offset,
+                size,
+                signed,
+            } => {
+                let word = self
+                    .b
+                    .load(Width::B8, Memory::Context, context, *offset as i32);
                 Rvalue::Scalar(self.extended(word, *size, *signed))
             }
             ArgSource::Constant(value) => Rvalue::Scalar(self.b.constant(*value)),
         }
+    }
+
+    /// An iterator's pointers may be null, and the verifier lets nobody calculate with them before they were compared.
+    fn null_checked(&mut self, pointer: Value) -> Value {
+        let result = self.b.variable();
+        let zero = self.b.constant(0);
+        self.b.write(result, zero);
+        let (there, done) = (self.b.block(), self.b.block());
+        self.b.branch(Compare::Ne, pointer, 0, there, done);
+        self.b.enter(there);
+        self.b.write(result, pointer);
+        self.b.jump(done);
+        self.b.enter(done);
+        self.b.read(result)
     }
 
     /// The context's address as a plain number (a spilled and reloaded pointer would stay one, so a helper reads it back).
@@ -56,7 +96,10 @@ impl Lowerer<'_, '_> {
         let context = self.context();
         if !is_register(ty) {
             let address = self.b.binary(BinaryOp::Add, context, offset as i32);
-            return Rvalue::Remote { address, space: Space::Kernel };
+            return Rvalue::Remote {
+                address,
+                space: Space::Kernel,
+            };
         }
         let (_, signed) = self.scalar_size(ty);
         match Width::from_bytes(size) {
@@ -69,18 +112,33 @@ impl Lowerer<'_, '_> {
             })),
             _ => {
                 let address = self.b.binary(BinaryOp::Add, context, offset as i32);
-                Rvalue::Scalar(self.read_remote_scalar(address, Space::Kernel, size.clamp(1, 8), signed))
+                Rvalue::Scalar(self.read_remote_scalar(
+                    address,
+                    Space::Kernel,
+                    size.clamp(1, 8),
+                    signed,
+                ))
             }
         }
     }
 
     fn memory_argument(&mut self, source: &ArgSource) -> Rvalue {
-        let ArgSource::Memory { register_offset, index_register_offset, scale, displacement, size, signed, user } = source
+        let ArgSource::Memory {
+            register_offset,
+            index_register_offset,
+            scale,
+            displacement,
+            size,
+            signed,
+            user,
+        } = source
         else {
             return Rvalue::Nothing;
         };
         let context = self.context();
-        let base = self.b.load(Width::B8, Memory::Context, context, *register_offset as i32);
+        let base = self
+            .b
+            .load(Width::B8, Memory::Context, context, *register_offset as i32);
         let mut address = match i32::try_from(*displacement) {
             Ok(displacement) => self.b.binary(BinaryOp::Add, base, displacement),
             Err(_) => {
@@ -89,7 +147,9 @@ impl Lowerer<'_, '_> {
             }
         };
         if let Some(index) = index_register_offset {
-            let index = self.b.load(Width::B8, Memory::Context, context, *index as i32);
+            let index = self
+                .b
+                .load(Width::B8, Memory::Context, context, *index as i32);
             let index = self.b.binary(BinaryOp::Mul, index, (*scale).max(1) as i32);
             address = self.b.binary(BinaryOp::Add, address, index);
         }
@@ -111,20 +171,27 @@ impl Lowerer<'_, '_> {
     fn extended(&mut self, value: Value, size: u32, signed: bool) -> Value {
         match Width::from_bytes(size) {
             Some(Width::B8) | None => value,
-            Some(from) => self.b.emit(Op::Extend { value, from, signed }),
+            Some(from) => self.b.emit(Op::Extend {
+                value,
+                from,
+                signed,
+            }),
         }
     }
 
     /// Leaves unless the system call is one of the group's.
     pub(super) fn filter_syscalls(&mut self) {
-        let Some(table) = &self.group.context.syscalls else { return };
+        let Some(table) = &self.group.context.syscalls else {
+            return;
+        };
         let mut bytes = Vec::new();
         for (number, point) in table {
             let at = *number as usize * 4;
             if bytes.len() < at + 4 {
                 bytes.resize(at + 4, 0);
             }
-            bytes[at..at + 4].copy_from_slice(&((self.first_point as u32 + point) + 1).to_le_bytes());
+            bytes[at..at + 4]
+                .copy_from_slice(&((self.first_point as u32 + point) + 1).to_le_bytes());
         }
         let count = bytes.len() as i32 / 4;
         let map = self.out.read_only(bytes);
@@ -137,8 +204,14 @@ impl Lowerer<'_, '_> {
         let base = self.b.emit(Op::MapValue { map, offset: 0 });
         let offset = self.b.binary(BinaryOp::Shl, number, 2);
         let cell = self.b.binary(BinaryOp::Add, base, offset);
-        let place = Place { base: cell, offset: 0, memory: Memory::Map };
-        let point = self.b.load(Width::B4, place.memory, place.base, place.offset);
+        let place = Place {
+            base: cell,
+            offset: 0,
+            memory: Memory::Map,
+        };
+        let point = self
+            .b
+            .load(Width::B4, place.memory, place.base, place.offset);
         self.b.branch(Compare::Ne, point, 0, go_on, exit);
         self.b.enter(go_on);
         self.syscall_point = Some(self.b.binary(BinaryOp::Sub, point, 1));
@@ -151,7 +224,9 @@ impl Lowerer<'_, '_> {
             matches!(&point.place, fathom_bpf::object::Place::RawTracepoint { name } if name == "sys_exit")
         });
         if !is_exit {
-            return self.b.load(Width::B8, Memory::Context, context, SYSCALL_NUMBER_WORD);
+            return self
+                .b
+                .load(Width::B8, Memory::Context, context, SYSCALL_NUMBER_WORD);
         }
         let registers = self.b.load(Width::B8, Memory::Context, context, 0);
         let address = self.b.binary(BinaryOp::Add, registers, ORIG_RAX);
@@ -163,7 +238,12 @@ impl Lowerer<'_, '_> {
         if let Some(point) = self.syscall_point {
             return point;
         }
-        let count: usize = self.group.points.iter().map(|point| point.names.len()).sum();
+        let count: usize = self
+            .group
+            .points
+            .iter()
+            .map(|point| point.names.len())
+            .sum();
         if count <= 1 {
             return self.b.constant(self.first_point as i64);
         }

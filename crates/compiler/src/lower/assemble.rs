@@ -67,7 +67,11 @@ impl Assembly {
         if let Some(errors) = self.errors {
             self.maps[errors.0 as usize].max_entries = (self.error_sites.len() as u32).max(1);
         }
-        Assembled { maps: self.maps, actions: self.actions, error_sites: self.error_sites }
+        Assembled {
+            maps: self.maps,
+            actions: self.actions,
+            error_sites: self.error_sites,
+        }
     }
 
     fn add(&mut self, map: Map) -> MapId {
@@ -93,7 +97,11 @@ impl Assembly {
 
     /// The number of a place where a helper can fail.
     pub fn error_site(&mut self, site: ErrorSite) -> u32 {
-        if let Some(known) = self.error_sites.iter().position(|candidate| *candidate == site) {
+        if let Some(known) = self
+            .error_sites
+            .iter()
+            .position(|candidate| *candidate == site)
+        {
             return known as u32;
         }
         self.error_sites.push(site);
@@ -106,7 +114,13 @@ impl Assembly {
             return events;
         }
         let size = self.events_size;
-        let map = self.add(plain("events", MapKind::RingBuf, (0, 0), size, MapRole::Events));
+        let map = self.add(plain(
+            "events",
+            MapKind::RingBuf,
+            (0, 0),
+            size,
+            MapRole::Events,
+        ));
         self.events = Some(map);
         map
     }
@@ -116,7 +130,13 @@ impl Assembly {
         if let Some(events) = self.events {
             return events;
         }
-        let map = self.add(plain("events", MapKind::PerfEventArray, (4, 4), 0, MapRole::Events));
+        let map = self.add(plain(
+            "events",
+            MapKind::PerfEventArray,
+            (4, 4),
+            0,
+            MapRole::Events,
+        ));
         self.events = Some(map);
         map
     }
@@ -126,7 +146,13 @@ impl Assembly {
         if let Some(lost) = self.lost {
             return lost;
         }
-        let map = self.add(plain("lost", MapKind::PerCpuArray, (4, 8), 1, MapRole::Lost));
+        let map = self.add(plain(
+            "lost",
+            MapKind::PerCpuArray,
+            (4, 8),
+            1,
+            MapRole::Lost,
+        ));
         self.lost = Some(map);
         map
     }
@@ -136,7 +162,13 @@ impl Assembly {
         if let Some(errors) = self.errors {
             return errors;
         }
-        let map = self.add(plain("errors", MapKind::PerCpuArray, (4, 16), 1, MapRole::Errors));
+        let map = self.add(plain(
+            "errors",
+            MapKind::PerCpuArray,
+            (4, 16),
+            1,
+            MapRole::Errors,
+        ));
         self.errors = Some(map);
         map
     }
@@ -146,7 +178,13 @@ impl Assembly {
         if let Some(start) = self.start_time {
             return start;
         }
-        let map = self.add(plain("start_time", MapKind::Array, (4, 8), 1, MapRole::StartTime));
+        let map = self.add(plain(
+            "start_time",
+            MapKind::Array,
+            (4, 8),
+            1,
+            MapRole::StartTime,
+        ));
         self.start_time = Some(map);
         map
     }
@@ -157,7 +195,13 @@ impl Assembly {
             return *map;
         }
         let entries = STACKS >> index;
-        let map = plain("stacks", MapKind::StackTrace, (4, MAX_STACK_FRAMES * 8), entries, MapRole::Stacks);
+        let map = plain(
+            "stacks",
+            MapKind::StackTrace,
+            (4, MAX_STACK_FRAMES * 8),
+            entries,
+            MapRole::Stacks,
+        );
         let map = self.add(map);
         self.stacks.push((index, map));
         map
@@ -165,7 +209,13 @@ impl Assembly {
 
     /// Working memory of one program; its size follows.
     pub fn scratch(&mut self) -> MapId {
-        self.add(plain("scratch", MapKind::PerCpuArray, (4, 8), 1, MapRole::Scratch))
+        self.add(plain(
+            "scratch",
+            MapKind::PerCpuArray,
+            (4, 8),
+            1,
+            MapRole::Scratch,
+        ))
     }
 
     /// See [`Assembly::scratch`].
@@ -177,14 +227,34 @@ impl Assembly {
     pub fn read_only(&mut self, bytes: Vec<u8>) -> MapId {
         const RDONLY_PROG: u32 = 1 << 7;
         let size = bytes.len() as u32;
-        let mut map = plain("constants", MapKind::Array, (4, size), 1, MapRole::ReadOnly(bytes));
+        let mut map = plain(
+            "constants",
+            MapKind::Array,
+            (4, size),
+            1,
+            MapRole::ReadOnly(bytes),
+        );
         map.flags = RDONLY_PROG;
         self.add(map)
     }
 }
 
-fn plain(name: &str, kind: MapKind, (key_size, value_size): (u32, u32), max_entries: u32, role: MapRole) -> Map {
-    Map { name: name.to_owned(), kind, key_size, value_size, max_entries, flags: 0, role }
+fn plain(
+    name: &str,
+    kind: MapKind,
+    (key_size, value_size): (u32, u32),
+    max_entries: u32,
+    role: MapRole,
+) -> Map {
+    Map {
+        name: name.to_owned(),
+        kind,
+        key_size,
+        value_size,
+        max_entries,
+        flags: 0,
+        role,
+    }
 }
 
 /// Size of the ring buffer: a power of two pages.
@@ -192,7 +262,11 @@ fn events_bytes(config: &Config) -> u32 {
     const PAGE: u64 = 4096;
     const DEFAULT_PAGES: u64 = 4096;
     const MAX_PAGES: u64 = 1 << 18;
-    let pages = config.ring_buffer_pages.unwrap_or(DEFAULT_PAGES).clamp(1, MAX_PAGES).next_power_of_two();
+    let pages = config
+        .ring_buffer_pages
+        .unwrap_or(DEFAULT_PAGES)
+        .clamp(1, MAX_PAGES)
+        .next_power_of_two();
     (pages * PAGE) as u32
 }
 
@@ -204,26 +278,48 @@ fn script_map(info: &MapInfo, types: &Types<'_>, config: &Config) -> (Map, Stora
         Some(key) => Some(types.layout(key)),
     };
     let storage = storage_for(&value, key.is_some());
-    let entries = info.declared.map_or(config.max_map_keys.clamp(1, 1 << 26) as u32, |declared| declared.max_entries);
+    let entries = info
+        .declared
+        .map_or(config.max_map_keys.clamp(1, 1 << 26) as u32, |declared| {
+            declared.max_entries
+        });
     let key_bytes = key.as_ref().map_or(4, Layout::size);
     let (kind, key_size, value_size, max_entries) = match storage {
         Storage::Plain => (MapKind::Hash, key_bytes, value.size(), entries),
         Storage::Scalar => (MapKind::Array, 4, 8 + value.size(), 1),
         Storage::PerCpu => (MapKind::PerCpuHash, key_bytes, value.size(), entries),
         Storage::PerCpuScalar => (MapKind::PerCpuArray, 4, value.size(), 1),
-        Storage::Buckets => (MapKind::PerCpuHash, key_bytes.next_multiple_of(8) + 8, 8, entries),
+        Storage::Buckets => (
+            MapKind::PerCpuHash,
+            key_bytes.next_multiple_of(8) + 8,
+            8,
+            entries,
+        ),
         Storage::BucketArray => (MapKind::PerCpuArray, 4, 8, bucket_count(&value)),
     };
     let kind = match (info.declared, storage) {
         (Some(declared), Storage::Plain) => declared.kind,
-        (Some(declared), Storage::PerCpu | Storage::Buckets) if declared.kind == MapKind::LruHash => {
+        (Some(declared), Storage::PerCpu | Storage::Buckets)
+            if declared.kind == MapKind::LruHash =>
+        {
             MapKind::LruPerCpuHash
         }
-        (Some(declared), Storage::PerCpu | Storage::Buckets) if declared.kind.is_per_cpu() => declared.kind,
+        (Some(declared), Storage::PerCpu | Storage::Buckets) if declared.kind.is_per_cpu() => {
+            declared.kind
+        }
         _ => kind,
     };
-    let script = ScriptMap { name: format!("@{}", info.name), key, value, storage };
-    let name = if info.name.is_empty() { "at".to_owned() } else { info.name.clone() };
+    let script = ScriptMap {
+        name: format!("@{}", info.name),
+        key,
+        value,
+        storage,
+    };
+    let name = if info.name.is_empty() {
+        "at".to_owned()
+    } else {
+        info.name.clone()
+    };
     let map = Map {
         name,
         kind,

@@ -7,11 +7,19 @@ use crate::ty::Type;
 
 impl Lowerer<'_, '_> {
     /// Goes to `same` if both are equal, else to `other`. The blocks stay unsealed.
-    pub(super) fn branch_on_same(&mut self, left: &Expr, right: &Expr, same: BlockId, other: BlockId) {
+    pub(super) fn branch_on_same(
+        &mut self,
+        left: &Expr,
+        right: &Expr,
+        same: BlockId,
+        other: BlockId,
+    ) {
         match (&left.ty, &right.ty) {
             (Type::Probe, _) => self.branch_on_probe(left, right, same, other),
             (_, Type::Probe) => self.branch_on_probe(right, left, same, other),
-            (Type::String { .. }, Type::String { .. }) => self.branch_on_strings(left, right, same, other),
+            (Type::String { .. }, Type::String { .. }) => {
+                self.branch_on_strings(left, right, same, other)
+            }
             (Type::Tuple(a), Type::Tuple(b)) => {
                 let (a, b) = (a.to_vec(), b.to_vec());
                 self.branch_on_tuples(left, right, &a, &b, same, other);
@@ -26,7 +34,10 @@ impl Lowerer<'_, '_> {
 
     /// `probe == "tracepoint:…"`: the name is looked up while compiling.
     fn branch_on_probe(&mut self, probe: &Expr, name: &Expr, same: BlockId, other: BlockId) {
-        let wanted = name.as_text().map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+        let wanted = name
+            .as_text()
+            .map(|text| String::from_utf8_lossy(text).into_owned())
+            .unwrap_or_default();
         let matching: Vec<u64> = self
             .group
             .points
@@ -48,7 +59,9 @@ impl Lowerer<'_, '_> {
 
     fn branch_on_strings(&mut self, left: &Expr, right: &Expr, same: BlockId, other: BlockId) {
         match (self.rvalue(left), self.rvalue(right)) {
-            (Rvalue::Literal(a), Rvalue::Literal(b)) => self.b.jump(if a == b { same } else { other }),
+            (Rvalue::Literal(a), Rvalue::Literal(b)) => {
+                self.b.jump(if a == b { same } else { other })
+            }
             (Rvalue::Literal(text), value) => {
                 let place = self.string_place(value, &right.ty);
                 self.branch_on_literal(place, &right.ty, &text, None, same, other);
@@ -58,7 +71,10 @@ impl Lowerer<'_, '_> {
                 self.branch_on_literal(place, &left.ty, &text, None, same, other);
             }
             (a, b) => {
-                let (a, b) = (self.string_place(a, &left.ty), self.string_place(b, &right.ty));
+                let (a, b) = (
+                    self.string_place(a, &left.ty),
+                    self.string_place(b, &right.ty),
+                );
                 let size = self.size_of(&left.ty).min(self.size_of(&right.ty));
                 self.branch_on_string_loop(a, b, size, same, other);
             }
@@ -101,12 +117,17 @@ impl Lowerer<'_, '_> {
         while at < wanted.len() {
             let left = wanted.len() - at;
             let aligned = 1usize << (place.offset as usize + at).trailing_zeros().min(3);
-            let step = [8usize, 4, 2, 1].into_iter().find(|step| *step <= left && *step <= aligned).unwrap_or(1);
+            let step = [8usize, 4, 2, 1]
+                .into_iter()
+                .find(|step| *step <= left && *step <= aligned)
+                .unwrap_or(1);
             let mut word = [0u8; 8];
             word[..step].copy_from_slice(&wanted[at..at + step]);
             let number = i64::from_le_bytes(word);
             let width = Width::from_bytes(step as u32).unwrap_or(Width::B1);
-            let got = self.b.load(width, place.memory, place.base, place.offset + at as i32);
+            let got = self
+                .b
+                .load(width, place.memory, place.base, place.offset + at as i32);
             let next = self.b.block();
             match i32::try_from(number) {
                 Ok(number) => self.b.branch(Compare::Eq, got, number, next, other),
@@ -122,12 +143,24 @@ impl Lowerer<'_, '_> {
     }
 
     /// Compares two strings of at most `size` bytes, a byte at a time until the NUL.
-    pub fn branch_on_string_loop(&mut self, a: Place, b: Place, size: u32, same: BlockId, other: BlockId) {
+    pub fn branch_on_string_loop(
+        &mut self,
+        a: Place,
+        b: Place,
+        size: u32,
+        same: BlockId,
+        other: BlockId,
+    ) {
         let counter = self.b.variable();
         let zero = self.b.constant(0);
         self.b.write(counter, zero);
         let (a_base, b_base) = (self.address(a), self.address(b));
-        let (head, inside, equal, next) = (self.b.block(), self.b.block(), self.b.block(), self.b.block());
+        let (head, inside, equal, next) = (
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+        );
         self.b.jump(head);
         self.b.switch_to(head);
         let index = self.b.read(counter);
@@ -135,7 +168,13 @@ impl Lowerer<'_, '_> {
         self.b.enter(inside);
         let load = |lower: &mut Self, base: Value, memory| {
             let address = lower.b.binary(BinaryOp::Add, base, index);
-            lower.b.emit(Op::Load { width: Width::B1, signed: false, memory, base: address, offset: 0 })
+            lower.b.emit(Op::Load {
+                width: Width::B1,
+                signed: false,
+                memory,
+                base: address,
+                offset: 0,
+            })
         };
         let (x, y) = (load(self, a_base, a.memory), load(self, b_base, b.memory));
         self.b.branch(Compare::Eq, x, y, equal, other);
@@ -148,16 +187,29 @@ impl Lowerer<'_, '_> {
         self.b.seal(head);
     }
 
-    fn branch_on_tuples(&mut self, left: &Expr, right: &Expr, a: &[Type], b: &[Type], same: BlockId, other: BlockId) {
+    fn branch_on_tuples(
+        &mut self,
+        left: &Expr,
+        right: &Expr,
+        a: &[Type],
+        b: &[Type],
+        same: BlockId,
+        other: BlockId,
+    ) {
         let (left_place, right_place) = (self.bytes(left), self.bytes(right));
         let offsets = |layout: &fathom_bpf::Layout| -> Vec<u32> {
             match layout {
-                fathom_bpf::Layout::Tuple { fields, .. } => fields.iter().map(|field| field.offset).collect(),
+                fathom_bpf::Layout::Tuple { fields, .. } => {
+                    fields.iter().map(|field| field.offset).collect()
+                }
                 _ => Vec::new(),
             }
         };
         let (left_layout, right_layout) = (self.layout(&left.ty), self.layout(&right.ty));
-        let pairs: Vec<(u32, u32)> = offsets(&left_layout).into_iter().zip(offsets(&right_layout)).collect();
+        let pairs: Vec<(u32, u32)> = offsets(&left_layout)
+            .into_iter()
+            .zip(offsets(&right_layout))
+            .collect();
         for (index, (x, y)) in pairs.into_iter().enumerate() {
             let next = self.b.block();
             let (x, y) = (left_place.plus(x), right_place.plus(y));
@@ -167,7 +219,15 @@ impl Lowerer<'_, '_> {
         self.b.jump(same);
     }
 
-    fn branch_on_element(&mut self, x: Place, a: &Type, y: Place, b: &Type, same: BlockId, other: BlockId) {
+    fn branch_on_element(
+        &mut self,
+        x: Place,
+        a: &Type,
+        y: Place,
+        b: &Type,
+        same: BlockId,
+        other: BlockId,
+    ) {
         if is_register(a) && is_register(b) {
             let (left, right) = (self.load_scalar(x, a), self.load_scalar(y, b));
             self.b.branch(Compare::Eq, left, right, same, other);
@@ -181,10 +241,21 @@ impl Lowerer<'_, '_> {
     }
 
     /// Compares `size` bytes.
-    pub fn branch_on_bytes(&mut self, a: Place, b: Place, size: u32, align: u32, same: BlockId, other: BlockId) {
+    pub fn branch_on_bytes(
+        &mut self,
+        a: Place,
+        b: Place,
+        size: u32,
+        align: u32,
+        same: BlockId,
+        other: BlockId,
+    ) {
         let mut at = 0;
         while at < size {
-            let step = [8, 4, 2, 1].into_iter().find(|step| *step <= size - at && *step <= align.max(1)).unwrap_or(1);
+            let step = [8, 4, 2, 1]
+                .into_iter()
+                .find(|step| *step <= size - at && *step <= align.max(1))
+                .unwrap_or(1);
             let width = Width::from_bytes(step).unwrap_or(Width::B1);
             let x = self.b.load(width, a.memory, a.base, a.offset + at as i32);
             let y = self.b.load(width, b.memory, b.base, b.offset + at as i32);

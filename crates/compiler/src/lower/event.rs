@@ -20,10 +20,15 @@ impl Lowerer<'_, '_> {
     pub fn send(&mut self, args: &[Expr], kind: impl FnOnce(Vec<Field>) -> ActionKind) {
         let fields = self.event_fields(args);
         let total = event_size(&fields);
-        let action = Action { kind: kind(fields.clone()), span: self.b.span() };
+        let action = Action {
+            kind: kind(fields.clone()),
+            span: self.b.span(),
+        };
         let number = self.out.action(action);
-        let scalars: Vec<Option<Value>> =
-            args.iter().map(|arg| is_register(&arg.ty).then(|| self.scalar(arg))).collect();
+        let scalars: Vec<Option<Value>> = args
+            .iter()
+            .map(|arg| is_register(&arg.ty).then(|| self.scalar(arg)))
+            .collect();
         self.with_event(number, total, |lower, event| {
             for ((arg, field), scalar) in args.iter().zip(&fields).zip(&scalars) {
                 let place = event.plus(field.offset);
@@ -42,10 +47,19 @@ impl Lowerer<'_, '_> {
         for arg in args {
             let layout = self.layout(&arg.ty);
             // Aggregates are written in words of eight bytes.
-            let align = if is_register(&arg.ty) { layout.align() } else { 8 };
+            let align = if is_register(&arg.ty) {
+                layout.align()
+            } else {
+                8
+            };
             offset = offset.next_multiple_of(align);
             let size = layout.size();
-            fields.push(Field { name: String::new(), offset, bits: None, layout });
+            fields.push(Field {
+                name: String::new(),
+                offset,
+                bits: None,
+                layout,
+            });
             offset += size;
         }
         fields
@@ -65,7 +79,11 @@ impl Lowerer<'_, '_> {
         let (reserved, full, done) = (self.b.block(), self.b.block(), self.b.block());
         self.b.branch(Compare::Ne, base, 0, reserved, full);
         self.b.enter(reserved);
-        let event = Place { base, offset: 0, memory: Memory::Event };
+        let event = Place {
+            base,
+            offset: 0,
+            memory: Memory::Event,
+        };
         let header = self.b.constant(header);
         self.b.store(Width::B8, Memory::Event, base, 0, header);
         fill(self, event);
@@ -83,7 +101,8 @@ impl Lowerer<'_, '_> {
         let location = self.scratch_location(total);
         let event = self.place(location);
         let header = self.b.constant(header);
-        self.b.store(Width::B8, event.memory, event.base, event.offset, header);
+        self.b
+            .store(Width::B8, event.memory, event.base, event.offset, header);
         fill(self, event);
         let events = self.out.perf_events();
         let map = self.b.map(events);
@@ -91,7 +110,10 @@ impl Lowerer<'_, '_> {
         let flags = self.b.constant(CURRENT_CPU);
         let data = self.address(event);
         let size = self.b.constant(i64::from(total));
-        let result = self.b.call(Helper::PERF_EVENT_OUTPUT, &[context, map, flags, data, size]);
+        let result = self.b.call(
+            Helper::PERF_EVENT_OUTPUT,
+            &[context, map, flags, data, size],
+        );
         let (full, done) = (self.b.block(), self.b.block());
         self.b.branch(Compare::Eq, result, 0, done, full);
         self.b.enter(full);
@@ -125,7 +147,11 @@ impl Lowerer<'_, '_> {
 
 /// Bytes of an event with these fields.
 pub fn event_size(fields: &[Field]) -> u32 {
-    let end = fields.iter().map(|field| field.offset + field.layout.size()).max().unwrap_or(HEADER);
+    let end = fields
+        .iter()
+        .map(|field| field.offset + field.layout.size())
+        .max()
+        .unwrap_or(HEADER);
     end.next_multiple_of(8)
 }
 

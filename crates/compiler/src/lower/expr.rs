@@ -61,18 +61,32 @@ impl Lowerer<'_, '_> {
                 let right = self.operand(right);
                 Rvalue::Scalar(self.b.compare(*op, left, right))
             }
-            ExprKind::Arithmetic { op, is_signed, left, right } => {
-                Rvalue::Scalar(self.arithmetic(*op, *is_signed, left, right))
-            }
-            ExprKind::Choose { condition, then, otherwise } => self.choose(condition, then, otherwise, &expr.ty),
+            ExprKind::Arithmetic {
+                op,
+                is_signed,
+                left,
+                right,
+            } => Rvalue::Scalar(self.arithmetic(*op, *is_signed, left, right)),
+            ExprKind::Choose {
+                condition,
+                then,
+                otherwise,
+            } => self.choose(condition, then, otherwise, &expr.ty),
             ExprKind::Elvis { value, otherwise } => self.elvis(value, otherwise),
-            ExprKind::If { condition, then, otherwise } => {
+            ExprKind::If {
+                condition,
+                then,
+                otherwise,
+            } => {
                 self.if_statement(condition, then, otherwise.as_deref());
                 Rvalue::Nothing
             }
             ExprKind::Block(block) => {
                 self.block_statements(block);
-                block.value.as_ref().map_or(Rvalue::Nothing, |value| self.rvalue(value))
+                block
+                    .value
+                    .as_ref()
+                    .map_or(Rvalue::Nothing, |value| self.rvalue(value))
             }
             ExprKind::Cast(operand) => self.cast(operand, &expr.ty),
             ExprKind::Tuple(_) | ExprKind::Record(_) => {
@@ -82,9 +96,22 @@ impl Lowerer<'_, '_> {
                 self.store(expr, place, &expr.ty);
                 Rvalue::Bytes(place)
             }
-            ExprKind::Step { target, delta, is_prefix } => self.step(target, *delta, *is_prefix),
-            ExprKind::Builtin { builtin, args, data } => {
-                let used = Use { args, data, ty: &expr.ty, span: expr.span };
+            ExprKind::Step {
+                target,
+                delta,
+                is_prefix,
+            } => self.step(target, *delta, *is_prefix),
+            ExprKind::Builtin {
+                builtin,
+                args,
+                data,
+            } => {
+                let used = Use {
+                    args,
+                    data,
+                    ty: &expr.ty,
+                    span: expr.span,
+                };
                 (builtin.lower)(self, &used, None)
             }
         }
@@ -186,7 +213,11 @@ impl Lowerer<'_, '_> {
         match ty {
             Type::Int { size, signed } if *size < 8 && expr.ty != *ty => {
                 let from = Width::from_bytes(*size).unwrap_or(Width::B8);
-                self.b.emit(Op::Extend { value, from, signed: *signed })
+                self.b.emit(Op::Extend {
+                    value,
+                    from,
+                    signed: *signed,
+                })
             }
             _ => value,
         }
@@ -195,16 +226,24 @@ impl Lowerer<'_, '_> {
     fn member(&mut self, base: &Expr, offset: u32, bits: Option<(u32, u32)>, ty: &Type) -> Rvalue {
         let (base_space, value) = match self.rvalue(base) {
             Rvalue::Remote { address, space } => {
-                let address = if offset == 0 { address } else { self.b.binary(BinaryOp::Add, address, offset as i32) };
+                let address = if offset == 0 {
+                    address
+                } else {
+                    self.b.binary(BinaryOp::Add, address, offset as i32)
+                };
                 (space, Rvalue::Remote { address, space })
             }
             Rvalue::Bytes(place) => (Space::Own, Rvalue::Bytes(place.plus(offset))),
             other => return other,
         };
-        let Some((shift, width)) = bits else { return self.loaded(value, ty) };
+        let Some((shift, width)) = bits else {
+            return self.loaded(value, ty);
+        };
         let storage = bitfield_bytes(shift, width);
         let word = match value {
-            Rvalue::Remote { address, .. } => self.read_remote_scalar(address, base_space, storage, false),
+            Rvalue::Remote { address, .. } => {
+                self.read_remote_scalar(address, base_space, storage, false)
+            }
             Rvalue::Bytes(place) => {
                 let width = Width::from_bytes(storage).unwrap_or(Width::B8);
                 self.b.load(width, place.memory, place.base, place.offset)
@@ -212,7 +251,9 @@ impl Lowerer<'_, '_> {
             _ => return Rvalue::Nothing,
         };
         let (_, signed) = self.scalar_size(ty);
-        let high = self.b.binary(BinaryOp::Shl, word, (64 - shift - width) as i32);
+        let high = self
+            .b
+            .binary(BinaryOp::Shl, word, (64 - shift - width) as i32);
         let op = if signed { BinaryOp::Sar } else { BinaryOp::Shr };
         Rvalue::Scalar(self.b.binary(op, high, (64 - width) as i32))
     }
@@ -235,8 +276,12 @@ impl Lowerer<'_, '_> {
     fn element(&mut self, base: &Expr, index: u32) -> Rvalue {
         let place = self.bytes(base);
         let layout = self.layout(&base.ty);
-        let (Layout::Tuple { fields, .. } | Layout::Record { fields, .. }) = &layout else { return Rvalue::Nothing };
-        let Some(field) = fields.get(index as usize) else { return Rvalue::Nothing };
+        let (Layout::Tuple { fields, .. } | Layout::Record { fields, .. }) = &layout else {
+            return Rvalue::Nothing;
+        };
+        let Some(field) = fields.get(index as usize) else {
+            return Rvalue::Nothing;
+        };
         let ty = match &base.ty {
             Type::Tuple(types) => types[index as usize].clone(),
             Type::Record(fields) => fields[index as usize].1.clone(),
@@ -252,7 +297,11 @@ impl Lowerer<'_, '_> {
             _ => Space::Unknown,
         };
         if space == Space::Own {
-            let place = Place { base: address, offset: 0, memory: Memory::Map };
+            let place = Place {
+                base: address,
+                offset: 0,
+                memory: Memory::Map,
+            };
             return self.loaded(Rvalue::Bytes(place), ty);
         }
         self.loaded(Rvalue::Remote { address, space }, ty)
@@ -284,10 +333,23 @@ impl Lowerer<'_, '_> {
     }
 
     /// An element of an array in the program's own memory; an index outside of it reads zero.
-    fn own_index(&mut self, base: Rvalue, base_ty: &Type, index: &Expr, size: u32, ty: &Type) -> Rvalue {
-        let Rvalue::Bytes(place) = base else { return Rvalue::Scalar(self.b.constant(0)) };
+    fn own_index(
+        &mut self,
+        base: Rvalue,
+        base_ty: &Type,
+        index: &Expr,
+        size: u32,
+        ty: &Type,
+    ) -> Rvalue {
+        let Rvalue::Bytes(place) = base else {
+            return Rvalue::Scalar(self.b.constant(0));
+        };
         let whole = self.size_of(base_ty);
-        let skip = if matches!(base_ty, Type::Buffer { .. }) { 4 } else { 0 };
+        let skip = if matches!(base_ty, Type::Buffer { .. }) {
+            4
+        } else {
+            0
+        };
         if let Some(constant) = index.as_int() {
             let offset = constant as u64 * u64::from(size) + skip;
             if offset + u64::from(size) > u64::from(whole) {
@@ -300,10 +362,15 @@ impl Lowerer<'_, '_> {
         let count = (whole - skip as u32) / size;
         let slot = self.b.slot(8, 8, "an array element");
         let slot = self.b.slot_address(slot);
-        let target = Place { base: slot, offset: 0, memory: Memory::Stack };
+        let target = Place {
+            base: slot,
+            offset: 0,
+            memory: Memory::Stack,
+        };
         self.zero(target, 8);
         let (inside, done) = (self.b.block(), self.b.block());
-        self.b.branch(Compare::Lt, index, count as i32, inside, done);
+        self.b
+            .branch(Compare::Lt, index, count as i32, inside, done);
         self.b.enter(inside);
         let offset = self.b.binary(BinaryOp::Mul, index, size as i32);
         let start = self.address(place.plus(skip as u32));
@@ -325,7 +392,9 @@ impl Lowerer<'_, '_> {
                     let place = self.place(location);
                     self.address(place)
                 }
-                VariableStorage::Register(_) => unreachable!("lower: address of a register variable"),
+                VariableStorage::Register(_) => {
+                    unreachable!("lower: address of a register variable")
+                }
             },
             ExprKind::Map { map, key } => self.map_pointer(*map, key.as_deref()),
             ExprKind::Dereference(pointer) => self.scalar(pointer),
@@ -374,7 +443,13 @@ impl Lowerer<'_, '_> {
         Rvalue::Bytes(place)
     }
 
-    fn branch_value(&mut self, block: BlockId, expr: &Expr, result: crate::ir::Variable, done: BlockId) {
+    fn branch_value(
+        &mut self,
+        block: BlockId,
+        expr: &Expr,
+        result: crate::ir::Variable,
+        done: BlockId,
+    ) {
         self.b.enter(block);
         let value = self.scalar(expr);
         self.b.write(result, value);
@@ -396,7 +471,10 @@ impl Lowerer<'_, '_> {
         match (ty, &operand.ty) {
             (Type::Int { size, .. }, from) if matches!(from, Type::Array { .. }) => {
                 let value = self.rvalue(operand);
-                let as_int = Type::Int { size: *size, signed: matches!(ty, Type::Int { signed: true, .. }) };
+                let as_int = Type::Int {
+                    size: *size,
+                    signed: matches!(ty, Type::Int { signed: true, .. }),
+                };
                 self.loaded(value, &as_int)
             }
             (Type::Array { .. }, Type::Int { size, .. }) => {
@@ -411,7 +489,11 @@ impl Lowerer<'_, '_> {
                     return Rvalue::Scalar(value);
                 }
                 let from = Width::from_bytes(*size).unwrap_or(Width::B8);
-                Rvalue::Scalar(self.b.emit(Op::Extend { value, from, signed: *signed }))
+                Rvalue::Scalar(self.b.emit(Op::Extend {
+                    value,
+                    from,
+                    signed: *signed,
+                }))
             }
             (Type::Bool, _) => {
                 let value = self.scalar(operand);
@@ -433,7 +515,9 @@ impl Lowerer<'_, '_> {
         if let ExprKind::Map { map, key } = &target.kind {
             return Rvalue::Scalar(self.step_map(*map, key.as_deref(), delta, is_prefix));
         }
-        let ExprKind::Variable(variable) = &target.kind else { return Rvalue::Nothing };
+        let ExprKind::Variable(variable) = &target.kind else {
+            return Rvalue::Nothing;
+        };
         let old = self.scalar(target);
         let new = self.b.binary(BinaryOp::Add, old, delta as i32);
         match self.variable_storage(*variable) {
@@ -484,7 +568,11 @@ impl Lowerer<'_, '_> {
                 let right = lower.operand(right);
                 lower.b.branch(*op, left, right, yes, no);
             }
-            ExprKind::SameBytes { negated, left, right } => {
+            ExprKind::SameBytes {
+                negated,
+                left,
+                right,
+            } => {
                 let (same, other) = if *negated { (no, yes) } else { (yes, no) };
                 lower.branch_on_same(left, right, same, other);
             }

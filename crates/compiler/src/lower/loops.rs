@@ -10,7 +10,13 @@ use crate::ty::Type;
 
 impl Lowerer<'_, '_> {
     /// `for ($i : a..b)`: `bpf_loop`, or a plain loop on kernels without it.
-    pub(super) fn for_range(&mut self, variable: VariableRef, start: &Expr, end: &Expr, body: &Block) {
+    pub(super) fn for_range(
+        &mut self,
+        variable: VariableRef,
+        start: &Expr,
+        end: &Expr,
+        body: &Block,
+    ) {
         let first = self.scalar(start);
         let last = self.scalar(end);
         if !self.env.features.bpf_loop {
@@ -26,7 +32,9 @@ impl Lowerer<'_, '_> {
             let index = lower.b.param(0);
             let shared = lower.shared_base();
             let first = lower.b.load(Width::B8, Memory::Stack, shared, range_start);
-            let value = lower.b.binary(BinaryOp::Add, index, crate::ir::Operand::Value(first));
+            let value = lower
+                .b
+                .binary(BinaryOp::Add, index, crate::ir::Operand::Value(first));
             lower.set_loop_variable(variable, value);
             lower.block(body);
         });
@@ -43,14 +51,20 @@ impl Lowerer<'_, '_> {
     fn loop_start_offset(&mut self, first: Value) -> i32 {
         let offset = self.shared_loop_starts.next_offset();
         let shared = self.shared_base();
-        self.b.store(Width::B8, Memory::Stack, shared, offset, first);
+        self.b
+            .store(Width::B8, Memory::Stack, shared, offset, first);
         offset
     }
 
     fn plain_range(&mut self, variable: VariableRef, first: Value, last: Value, body: &Block) {
         let counter = self.b.variable();
         self.b.write(counter, first);
-        let (head, inside, next, done) = (self.b.block(), self.b.block(), self.b.block(), self.b.block());
+        let (head, inside, next, done) = (
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+        );
         self.b.jump(head);
         self.b.switch_to(head);
         let value = self.b.read(counter);
@@ -81,7 +95,8 @@ impl Lowerer<'_, '_> {
         let function = self.b.emit(Op::FunctionAddress(callback));
         let shared = self.shared_base();
         let flags = self.b.constant(0);
-        self.b.call(Helper::FOR_EACH_MAP_ELEM, &[map, function, shared, flags]);
+        self.b
+            .call(Helper::FOR_EACH_MAP_ELEM, &[map, function, shared, flags]);
         self.leave_if_asked();
     }
 
@@ -96,24 +111,42 @@ impl Lowerer<'_, '_> {
         let function = self.b.emit(Op::FunctionAddress(callback));
         let shared = self.shared_base();
         let flags = self.b.constant(0);
-        self.b.call(Helper::FOR_EACH_MAP_ELEM, &[map, function, shared, flags])
+        self.b
+            .call(Helper::FOR_EACH_MAP_ELEM, &[map, function, shared, flags])
     }
 
     /// `$kv`: the key and the value as a tuple.
     fn set_element_variable(&mut self, variable: VariableRef, map: MapRef) {
         let ty = self.body.variables[variable.0 as usize].ty.clone();
-        let Type::Tuple(types) = &ty else { unreachable!("lower: $kv is no tuple") };
+        let Type::Tuple(types) = &ty else {
+            unreachable!("lower: $kv is no tuple")
+        };
         let layout = self.layout(&ty);
-        let fathom_bpf::Layout::Tuple { fields, .. } = &layout else { unreachable!("lower: a tuple without fields") };
+        let fathom_bpf::Layout::Tuple { fields, .. } = &layout else {
+            unreachable!("lower: a tuple without fields")
+        };
         let VariableStorage::Memory(location) = self.variable_storage(variable) else {
             unreachable!("lower: a tuple in a register")
         };
         let to = self.place(location);
         let (key, value) = (self.b.param(1), self.b.param(2));
         let key_layout = self.layout(&types[0]);
-        let key = Place { base: key, offset: 0, memory: Memory::Map };
-        self.copy(to.plus(fields[0].offset), key, key_layout.size(), key_layout.align());
-        let value = Place { base: value, offset: 0, memory: Memory::Map };
+        let key = Place {
+            base: key,
+            offset: 0,
+            memory: Memory::Map,
+        };
+        self.copy(
+            to.plus(fields[0].offset),
+            key,
+            key_layout.size(),
+            key_layout.align(),
+        );
+        let value = Place {
+            base: value,
+            offset: 0,
+            memory: Memory::Map,
+        };
         self.element_value(map, key, value, to.plus(fields[1].offset), &types[1]);
     }
 
@@ -147,7 +180,9 @@ impl Lowerer<'_, '_> {
         let outer_builder = std::mem::replace(&mut self.b, builder);
         let outer_frame = std::mem::replace(&mut self.function, frame);
         let shared = self.shared_base();
-        self.function.context = self.b.load(Width::B8, Memory::Stack, shared, SHARED_CONTEXT);
+        self.function.context = self
+            .b
+            .load(Width::B8, Memory::Stack, shared, SHARED_CONTEXT);
         body(self);
         let exit = self.function.exit;
         self.b.jump(exit);
@@ -186,23 +221,35 @@ pub(super) fn count_callbacks(block: &Block) -> u32 {
 
 fn in_statement(statement: &Stmt) -> u32 {
     match &statement.kind {
-        StmtKind::ForMap { body, .. } | StmtKind::ForRange { body, .. } => 1 + count_callbacks(body),
+        StmtKind::ForMap { body, .. } | StmtKind::ForRange { body, .. } => {
+            1 + count_callbacks(body)
+        }
         StmtKind::Unroll { count, body } => count.saturating_mul(count_callbacks(body)),
         StmtKind::While { condition, body } => in_expr(condition) + count_callbacks(body),
         StmtKind::Expr(expr) => in_expr(expr),
-        StmtKind::SetVariable { value, .. } | StmtKind::SetMap { value, .. } | StmtKind::AddMap { value, .. } => {
-            in_expr(value)
-        }
+        StmtKind::SetVariable { value, .. }
+        | StmtKind::SetMap { value, .. }
+        | StmtKind::AddMap { value, .. } => in_expr(value),
         _ => 0,
     }
 }
 
 fn in_expr(expr: &Expr) -> u32 {
     match &expr.kind {
-        ExprKind::If { condition, then, otherwise } => {
-            in_expr(condition) + count_callbacks(then) + otherwise.as_deref().map_or(0, count_callbacks)
+        ExprKind::If {
+            condition,
+            then,
+            otherwise,
+        } => {
+            in_expr(condition)
+                + count_callbacks(then)
+                + otherwise.as_deref().map_or(0, count_callbacks)
         }
-        ExprKind::Choose { condition, then, otherwise } => in_expr(condition) + in_expr(then) + in_expr(otherwise),
+        ExprKind::Choose {
+            condition,
+            then,
+            otherwise,
+        } => in_expr(condition) + in_expr(then) + in_expr(otherwise),
         ExprKind::Block(block) => count_callbacks(block),
         ExprKind::Builtin { builtin, args, .. } => {
             u32::from(builtin.name == "len") + args.iter().map(in_expr).sum::<u32>()
@@ -211,10 +258,13 @@ fn in_expr(expr: &Expr) -> u32 {
         | ExprKind::Arithmetic { left, right, .. }
         | ExprKind::And(left, right)
         | ExprKind::Or(left, right) => in_expr(left) + in_expr(right),
-        ExprKind::Not(inner) | ExprKind::Cast(inner) | ExprKind::Negate(inner) | ExprKind::Complement(inner) => {
-            in_expr(inner)
+        ExprKind::Not(inner)
+        | ExprKind::Cast(inner)
+        | ExprKind::Negate(inner)
+        | ExprKind::Complement(inner) => in_expr(inner),
+        ExprKind::Tuple(elements) | ExprKind::Record(elements) => {
+            elements.iter().map(in_expr).sum()
         }
-        ExprKind::Tuple(elements) | ExprKind::Record(elements) => elements.iter().map(in_expr).sum(),
         _ => 0,
     }
 }

@@ -30,17 +30,24 @@ impl Lowerer<'_, '_> {
 
     /// The type of the map's keys.
     pub fn key_type(&self, map: MapRef) -> Type {
-        self.env.maps.maps[map.0 as usize].key.clone().unwrap_or(Type::None)
+        self.env.maps.maps[map.0 as usize]
+            .key
+            .clone()
+            .unwrap_or(Type::None)
     }
 
     /// The key's bytes in the program's memory, all bytes defined. Bucket storages get room for the bucket behind.
     pub fn key(&mut self, map: MapRef, key: Option<&Expr>) -> Place {
         let info = &self.env.maps.maps[map.0 as usize];
-        let (name, ty) = (format!("key of @{}", info.name), info.key.clone().unwrap_or(Type::None));
+        let (name, ty) = (
+            format!("key of @{}", info.name),
+            info.key.clone().unwrap_or(Type::None),
+        );
         let kernel_size = self.out.key_size(self.map_id(map));
         let Some(key) = key else {
             let place = self.temporary(4, &name);
-            self.b.store(Width::B4, place.memory, place.base, place.offset, 0);
+            self.b
+                .store(Width::B4, place.memory, place.base, place.offset, 0);
             return place;
         };
         if let Some(place) = self.key_in_place(key, &ty, kernel_size) {
@@ -86,7 +93,9 @@ impl Lowerer<'_, '_> {
         let map = self.b.map(id);
         let (key, value) = (self.address(key), self.address(value));
         let flags = self.b.constant(ANY);
-        let result = self.b.call(Helper::MAP_UPDATE_ELEM, &[map, key, value, flags]);
+        let result = self
+            .b
+            .call(Helper::MAP_UPDATE_ELEM, &[map, key, value, flags]);
         let (failed, done) = (self.b.block(), self.b.block());
         self.b.branch(Compare::Eq, result, 0, done, failed);
         self.b.enter(failed);
@@ -119,7 +128,11 @@ impl Lowerer<'_, '_> {
     fn scalar_cell(&mut self, map: MapRef) -> Place {
         let map = self.map_id(map);
         let base = self.b.emit(Op::MapValue { map, offset: 0 });
-        Place { base, offset: 0, memory: Memory::Map }
+        Place {
+            base,
+            offset: 0,
+            memory: Memory::Map,
+        }
     }
 
     /// `@x[key] = value`
@@ -178,7 +191,11 @@ impl Lowerer<'_, '_> {
         let (found, done) = (self.b.block(), self.b.block());
         self.b.branch(Compare::Ne, pointer, 0, found, done);
         self.b.enter(found);
-        let place = Place { base: pointer, offset: 0, memory: Memory::Map };
+        let place = Place {
+            base: pointer,
+            offset: 0,
+            memory: Memory::Map,
+        };
         let value = self.load_scalar(place, ty);
         self.b.write(result, value);
         self.b.jump(done);
@@ -198,7 +215,11 @@ impl Lowerer<'_, '_> {
         let (found, missing, done) = (self.b.block(), self.b.block(), self.b.block());
         self.b.branch(Compare::Ne, pointer, 0, found, missing);
         self.b.enter(found);
-        let place = Place { base: pointer, offset: 0, memory: Memory::Map };
+        let place = Place {
+            base: pointer,
+            offset: 0,
+            memory: Memory::Map,
+        };
         self.store_rvalue(&Rvalue::Bytes(place), &value_ty, to, ty);
         self.b.jump(done);
         self.b.enter(missing);
@@ -219,18 +240,34 @@ impl Lowerer<'_, '_> {
     }
 
     /// `@x[key] += value`, atomically; a missing value starts at zero.
-    pub(super) fn add_map(&mut self, map: MapRef, key: Option<&Expr>, value: &Expr, is_subtraction: bool) {
+    pub(super) fn add_map(
+        &mut self,
+        map: MapRef,
+        key: Option<&Expr>,
+        value: &Expr,
+        is_subtraction: bool,
+    ) {
         let ty = self.map_type(map);
         if ty.is_aggregation() {
             return self.aggregate(map, key, Some(value));
         }
         let value = self.scalar(value);
-        let value = if is_subtraction { self.b.emit(Op::Negate { value }) } else { value };
+        let value = if is_subtraction {
+            self.b.emit(Op::Negate { value })
+        } else {
+            value
+        };
         self.add_value(map, key, value, false);
     }
 
     /// `++` and `--` whose value is used.
-    pub(super) fn step_map(&mut self, map: MapRef, key: Option<&Expr>, delta: i64, is_prefix: bool) -> Value {
+    pub(super) fn step_map(
+        &mut self,
+        map: MapRef,
+        key: Option<&Expr>,
+        delta: i64,
+        is_prefix: bool,
+    ) -> Value {
         let delta_value = self.b.constant(delta);
         let old = self.add_value(map, key, delta_value, true);
         if !is_prefix {
@@ -240,7 +277,13 @@ impl Lowerer<'_, '_> {
     }
 
     /// Adds atomically and gives the old value if that is wanted.
-    fn add_value(&mut self, map: MapRef, key: Option<&Expr>, value: Value, wants_old: bool) -> Value {
+    fn add_value(
+        &mut self,
+        map: MapRef,
+        key: Option<&Expr>,
+        value: Value,
+        wants_old: bool,
+    ) -> Value {
         if self.map_storage(map) == Storage::Scalar {
             let cell = self.scalar_cell(map);
             self.b.store(Width::B8, Memory::Map, cell.base, 0, 1);
@@ -252,7 +295,11 @@ impl Lowerer<'_, '_> {
         let (found, missing, done) = (self.b.block(), self.b.block(), self.b.block());
         self.b.branch(Compare::Ne, pointer, 0, found, missing);
         self.b.enter(found);
-        let cell = Place { base: pointer, offset: 0, memory: Memory::Map };
+        let cell = Place {
+            base: pointer,
+            offset: 0,
+            memory: Memory::Map,
+        };
         let before = self.atomic_add(cell, value, wants_old);
         self.b.write(old, before);
         self.b.jump(done);
@@ -270,22 +317,36 @@ impl Lowerer<'_, '_> {
         const NO_EXIST: i64 = 1;
         const ALREADY_THERE: i32 = -17;
         let first = self.temporary(8, "first value of a key");
-        self.b.store(Width::B8, first.memory, first.base, first.offset, value);
+        self.b
+            .store(Width::B8, first.memory, first.base, first.offset, value);
         let id = self.map_id(map);
         let map_address = self.b.map(id);
         let (key_address, first_address) = (self.address(key), self.address(first));
         let flags = self.b.constant(NO_EXIST);
-        let result = self.b.call(Helper::MAP_UPDATE_ELEM, &[map_address, key_address, first_address, flags]);
-        let (failed, raced, lost, done) = (self.b.block(), self.b.block(), self.b.block(), self.b.block());
+        let result = self.b.call(
+            Helper::MAP_UPDATE_ELEM,
+            &[map_address, key_address, first_address, flags],
+        );
+        let (failed, raced, lost, done) = (
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+            self.b.block(),
+        );
         self.b.branch(Compare::Eq, result, 0, done, failed);
         self.b.enter(failed);
-        self.b.branch(Compare::Eq, result, ALREADY_THERE, raced, lost);
+        self.b
+            .branch(Compare::Eq, result, ALREADY_THERE, raced, lost);
         self.b.enter(raced);
         let pointer = self.look_up(map, key);
         let found = self.b.block();
         self.b.branch(Compare::Ne, pointer, 0, found, done);
         self.b.enter(found);
-        let cell = Place { base: pointer, offset: 0, memory: Memory::Map };
+        let cell = Place {
+            base: pointer,
+            offset: 0,
+            memory: Memory::Map,
+        };
         self.atomic_add(cell, value, false);
         self.b.jump(done);
         self.b.enter(lost);
@@ -296,7 +357,13 @@ impl Lowerer<'_, '_> {
 
     fn atomic_add(&mut self, cell: Place, value: Value, wants_old: bool) -> Value {
         if !wants_old {
-            self.b.effect(Op::Atomic { op: AtomicOp::Add, width: Width::B8, base: cell.base, offset: cell.offset, value });
+            self.b.effect(Op::Atomic {
+                op: AtomicOp::Add,
+                width: Width::B8,
+                base: cell.base,
+                offset: cell.offset,
+                value,
+            });
             return value;
         }
         if self.env.features.atomic_fetch {
@@ -309,7 +376,13 @@ impl Lowerer<'_, '_> {
             });
         }
         let old = self.b.load(Width::B8, cell.memory, cell.base, cell.offset);
-        self.b.effect(Op::Atomic { op: AtomicOp::Add, width: Width::B8, base: cell.base, offset: cell.offset, value });
+        self.b.effect(Op::Atomic {
+            op: AtomicOp::Add,
+            width: Width::B8,
+            base: cell.base,
+            offset: cell.offset,
+            value,
+        });
         old
     }
 
@@ -332,7 +405,9 @@ impl Lowerer<'_, '_> {
                 let result = self.b.call(Helper::MAP_DELETE_ELEM, &[map, key]);
                 self.b.compare(Compare::Eq, result, 0)
             }
-            Storage::PerCpuScalar | Storage::Buckets | Storage::BucketArray => self.delete_cells(map, key),
+            Storage::PerCpuScalar | Storage::Buckets | Storage::BucketArray => {
+                self.delete_cells(map, key)
+            }
         }
     }
 

@@ -44,7 +44,10 @@ pub enum Rvalue {
 impl Place {
     /// `by` bytes further.
     pub fn plus(self, by: u32) -> Place {
-        Place { offset: self.offset + by as i32, ..self }
+        Place {
+            offset: self.offset + by as i32,
+            ..self
+        }
     }
 }
 
@@ -69,7 +72,11 @@ impl Lowerer<'_, '_> {
     /// Where a location lies in the function being built.
     pub(super) fn place(&mut self, location: Location) -> Place {
         match location {
-            Location::Slot(slot) => Place { base: self.b.slot_address(slot), offset: 0, memory: Memory::Stack },
+            Location::Slot(slot) => Place {
+                base: self.b.slot_address(slot),
+                offset: 0,
+                memory: Memory::Stack,
+            },
             Location::Scratch(offset) => {
                 let base = match self.function.scratch {
                     Some(base) => base,
@@ -79,7 +86,11 @@ impl Lowerer<'_, '_> {
                         base
                     }
                 };
-                Place { base, offset: offset as i32, memory: Memory::Map }
+                Place {
+                    base,
+                    offset: offset as i32,
+                    memory: Memory::Map,
+                }
             }
         }
     }
@@ -101,7 +112,12 @@ impl Lowerer<'_, '_> {
     /// Sets bytes to zero.
     pub fn zero(&mut self, place: Place, len: u32) {
         if len > 0 {
-            self.b.effect(Op::Zero { memory: place.memory, base: place.base, offset: place.offset, len });
+            self.b.effect(Op::Zero {
+                memory: place.memory,
+                base: place.base,
+                offset: place.offset,
+                len,
+            });
         }
     }
 
@@ -132,14 +148,21 @@ impl Lowerer<'_, '_> {
     pub fn load_scalar(&mut self, place: Place, ty: &Type) -> Value {
         let (size, signed) = self.scalar_size(ty);
         let width = Width::from_bytes(size).unwrap_or(Width::B8);
-        self.b.emit(Op::Load { width, signed, memory: place.memory, base: place.base, offset: place.offset })
+        self.b.emit(Op::Load {
+            width,
+            signed,
+            memory: place.memory,
+            base: place.base,
+            offset: place.offset,
+        })
     }
 
     /// Stores a scalar of that type.
     pub fn store_scalar(&mut self, place: Place, ty: &Type, value: Value) {
         let (size, _) = self.scalar_size(ty);
         let width = Width::from_bytes(size).unwrap_or(Width::B8);
-        self.b.store(width, place.memory, place.base, place.offset, value);
+        self.b
+            .store(width, place.memory, place.base, place.offset, value);
     }
 
     /// Bytes and sign of a scalar in memory.
@@ -174,16 +197,38 @@ impl Lowerer<'_, '_> {
     }
 
     /// Reads a scalar from other memory; 0 if it cannot be read.
-    pub fn read_remote_scalar(&mut self, address: Value, space: Space, size: u32, signed: bool) -> Value {
+    pub fn read_remote_scalar(
+        &mut self,
+        address: Value,
+        space: Space,
+        size: u32,
+        signed: bool,
+    ) -> Value {
         let width = Width::from_bytes(size).unwrap_or(Width::B8);
         if matches!(space, Space::Own) {
-            return self.b.emit(Op::Load { width, signed, memory: Memory::Map, base: address, offset: 0 });
+            return self.b.emit(Op::Load {
+                width,
+                signed,
+                memory: Memory::Map,
+                base: address,
+                offset: 0,
+            });
         }
         let slot = self.b.slot(8, 8, "a value read from memory");
         let base = self.b.slot_address(slot);
-        let place = Place { base, offset: 0, memory: Memory::Stack };
+        let place = Place {
+            base,
+            offset: 0,
+            memory: Memory::Stack,
+        };
         self.read_remote(place, width.bytes(), address, space);
-        self.b.emit(Op::Load { width, signed, memory: Memory::Stack, base, offset: 0 })
+        self.b.emit(Op::Load {
+            width,
+            signed,
+            memory: Memory::Stack,
+            base,
+            offset: 0,
+        })
     }
 
     /// A value as one word: an address for what lies elsewhere.
@@ -218,15 +263,32 @@ impl Lowerer<'_, '_> {
         match &expr.kind {
             ExprKind::Tuple(elements) => self.store_elements(elements, to, ty),
             ExprKind::Record(elements) => self.store_elements(elements, to, ty),
-            ExprKind::Builtin { builtin, args, data } if !super::is_register(&expr.ty) => {
-                let wanted = if *ty == expr.ty || self.is_same_shape(ty, &expr.ty) { Some(to) } else { None };
-                let used = crate::builtins::Use { args, data, ty: &expr.ty, span: expr.span };
+            ExprKind::Builtin {
+                builtin,
+                args,
+                data,
+            } if !super::is_register(&expr.ty) => {
+                let wanted = if *ty == expr.ty || self.is_same_shape(ty, &expr.ty) {
+                    Some(to)
+                } else {
+                    None
+                };
+                let used = crate::builtins::Use {
+                    args,
+                    data,
+                    ty: &expr.ty,
+                    span: expr.span,
+                };
                 let value = (builtin.lower)(self, &used, wanted);
                 if value != Rvalue::Bytes(to) {
                     self.store_rvalue(&value, &expr.ty, to, ty);
                 }
             }
-            ExprKind::Choose { condition, then, otherwise } if !super::is_register(ty) => {
+            ExprKind::Choose {
+                condition,
+                then,
+                otherwise,
+            } if !super::is_register(ty) => {
                 let (yes, no, done) = (self.b.block(), self.b.block(), self.b.block());
                 self.branch_on(condition, yes, no);
                 self.b.enter(yes);
@@ -250,9 +312,8 @@ impl Lowerer<'_, '_> {
     /// Whether bytes of one type can be written directly where the other is wanted.
     fn is_same_shape(&mut self, wanted: &Type, got: &Type) -> bool {
         match (wanted, got) {
-            (Type::String { size: a }, Type::String { size: b }) | (Type::Buffer { size: a }, Type::Buffer { size: b }) => {
-                a >= b
-            }
+            (Type::String { size: a }, Type::String { size: b })
+            | (Type::Buffer { size: a }, Type::Buffer { size: b }) => a >= b,
             _ => false,
         }
     }
@@ -298,7 +359,10 @@ impl Lowerer<'_, '_> {
         while at < bytes.len() {
             let left = bytes.len() - at;
             let aligned = 1usize << (to.offset as usize + at).trailing_zeros().min(3);
-            let size = [8usize, 4, 2, 1].into_iter().find(|size| *size <= left && *size <= aligned).unwrap_or(1);
+            let size = [8usize, 4, 2, 1]
+                .into_iter()
+                .find(|size| *size <= left && *size <= aligned)
+                .unwrap_or(1);
             let mut word = [0u8; 8];
             word[..size].copy_from_slice(&bytes[at..at + size]);
             let number = i64::from_le_bytes(word);
@@ -306,7 +370,8 @@ impl Lowerer<'_, '_> {
             let offset = to.offset + at as i32;
             let fits = size < 8 || i32::try_from(number).is_ok();
             if fits {
-                self.b.store(width, to.memory, to.base, offset, number as i32);
+                self.b
+                    .store(width, to.memory, to.base, offset, number as i32);
             } else {
                 let value = self.b.constant(number);
                 self.b.store(width, to.memory, to.base, offset, value);
@@ -318,16 +383,24 @@ impl Lowerer<'_, '_> {
     /// Copies between layouts of types that go together.
     fn convert(&mut self, from: Place, from_ty: &Type, to: Place, ty: &Type) {
         match (from_ty, ty) {
-            (Type::String { size: a }, Type::String { size: b }) => self.copy_string(from, *a, to, *b),
-            (Type::Array { element, len }, Type::String { size }) if self.env.types.size_of(element) == 1 => {
+            (Type::String { size: a }, Type::String { size: b }) => {
+                self.copy_string(from, *a, to, *b)
+            }
+            (Type::Array { element, len }, Type::String { size })
+                if self.env.types.size_of(element) == 1 =>
+            {
                 self.copy_string(from, *len, to, *size);
             }
             (Type::Tuple(a), Type::Tuple(b)) if a != b => {
                 let (a, b) = (a.to_vec(), b.to_vec());
                 self.convert_elements(from, from_ty, &a, to, ty, &b);
             }
-            (Type::Record(a), Type::Record(b)) if a != b => self.convert_records(from, from_ty, a, to, ty, b),
-            (Type::Buffer { size: a }, Type::Buffer { size: b }) => self.copy(to, from, 4 + (*a).min(*b), 4),
+            (Type::Record(a), Type::Record(b)) if a != b => {
+                self.convert_records(from, from_ty, a, to, ty, b)
+            }
+            (Type::Buffer { size: a }, Type::Buffer { size: b }) => {
+                self.copy(to, from, 4 + (*a).min(*b), 4)
+            }
             (a, b) if super::is_register(a) && super::is_register(b) => {
                 let value = self.load_scalar(from, a);
                 self.store_scalar(to, b, value);
@@ -344,9 +417,21 @@ impl Lowerer<'_, '_> {
         if len <= INLINE_COPY / 2 {
             self.copy(to, from, len, 1);
             if from_size > size {
-                self.b.store(Width::B1, to.memory, to.base, to.offset + size as i32 - 1, 0);
+                self.b.store(
+                    Width::B1,
+                    to.memory,
+                    to.base,
+                    to.offset + size as i32 - 1,
+                    0,
+                );
             } else if from_size < size {
-                self.b.store(Width::B1, to.memory, to.base, to.offset + from_size as i32, 0);
+                self.b.store(
+                    Width::B1,
+                    to.memory,
+                    to.base,
+                    to.offset + from_size as i32,
+                    0,
+                );
             }
             return;
         }
@@ -355,7 +440,15 @@ impl Lowerer<'_, '_> {
         self.b.call(Helper::PROBE_READ_KERNEL_STR, &[to, len, from]);
     }
 
-    fn convert_elements(&mut self, from: Place, from_ty: &Type, a: &[Type], to: Place, ty: &Type, b: &[Type]) {
+    fn convert_elements(
+        &mut self,
+        from: Place,
+        from_ty: &Type,
+        a: &[Type],
+        to: Place,
+        ty: &Type,
+        b: &[Type],
+    ) {
         let (from_layout, layout) = (self.layout(from_ty), self.layout(ty));
         let offsets = |layout: &Layout| -> Vec<u32> {
             match layout {
@@ -365,8 +458,17 @@ impl Lowerer<'_, '_> {
                 _ => Vec::new(),
             }
         };
-        for (index, (from_offset, offset)) in offsets(&from_layout).into_iter().zip(offsets(&layout)).enumerate() {
-            self.convert(from.plus(from_offset), &a[index], to.plus(offset), &b[index]);
+        for (index, (from_offset, offset)) in offsets(&from_layout)
+            .into_iter()
+            .zip(offsets(&layout))
+            .enumerate()
+        {
+            self.convert(
+                from.plus(from_offset),
+                &a[index],
+                to.plus(offset),
+                &b[index],
+            );
         }
     }
 
@@ -380,12 +482,26 @@ impl Lowerer<'_, '_> {
         b: &[(String, Type)],
     ) {
         let (from_layout, layout) = (self.layout(from_ty), self.layout(ty));
-        let (Layout::Record { fields: from_fields, .. }, Layout::Record { fields, .. }) = (&from_layout, &layout) else {
+        let (
+            Layout::Record {
+                fields: from_fields,
+                ..
+            },
+            Layout::Record { fields, .. },
+        ) = (&from_layout, &layout)
+        else {
             unreachable!("lower: a record without record layout");
         };
         for (field, (name, ty)) in fields.iter().zip(b) {
-            let Some(index) = a.iter().position(|(candidate, _)| candidate == name) else { continue };
-            self.convert(from.plus(from_fields[index].offset), &a[index].1, to.plus(field.offset), ty);
+            let Some(index) = a.iter().position(|(candidate, _)| candidate == name) else {
+                continue;
+            };
+            self.convert(
+                from.plus(from_fields[index].offset),
+                &a[index].1,
+                to.plus(field.offset),
+                ty,
+            );
         }
     }
 
@@ -396,7 +512,9 @@ impl Lowerer<'_, '_> {
             self.store_scalar(to, ty, value);
             return;
         }
-        if let (Type::Array { len, .. } | Type::String { size: len }, Type::String { size }) = (from, ty) {
+        if let (Type::Array { len, .. } | Type::String { size: len }, Type::String { size }) =
+            (from, ty)
+        {
             let helper = self.read_helper(space, true);
             let to = self.address(to);
             let len = self.b.constant(i64::from((*len).clamp(1, *size)));

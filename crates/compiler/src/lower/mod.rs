@@ -230,12 +230,20 @@ impl<'a, 'm> Lowerer<'a, 'm> {
         }
         self.shared_loop_starts.next = size;
         size += callbacks as i32 * 8;
-        let slot = self.b.slot(size as u32, 8, "variables shared with loop bodies");
+        let slot = self
+            .b
+            .slot(size as u32, 8, "variables shared with loop bodies");
         let base = self.b.slot_address(slot);
         self.function.shared = Some(base);
-        self.b.effect(Op::Zero { memory: Memory::Stack, base, offset: 8, len: size as u32 - 8 });
+        self.b.effect(Op::Zero {
+            memory: Memory::Stack,
+            base,
+            offset: 8,
+            len: size as u32 - 8,
+        });
         let context = self.function.context;
-        self.b.store(Width::B8, Memory::Stack, base, SHARED_CONTEXT, context);
+        self.b
+            .store(Width::B8, Memory::Stack, base, SHARED_CONTEXT, context);
     }
 
     fn finish(mut self) -> ir::Program {
@@ -252,7 +260,11 @@ impl<'a, 'm> Lowerer<'a, 'm> {
 
     /// Fills the entry and exit blocks of the function being built.
     fn close_function(&mut self) {
-        let (entry, exit, start) = (self.function.entry, self.function.exit, self.function.start_block());
+        let (entry, exit, start) = (
+            self.function.entry,
+            self.function.exit,
+            self.function.start_block(),
+        );
         self.b.switch_to(entry);
         if let Some(scratch) = self.function.scratch {
             self.look_up_scratch(scratch);
@@ -279,12 +291,20 @@ impl<'a, 'm> Lowerer<'a, 'm> {
         let key = self.b.slot_address(key);
         self.b.store(Width::B4, Memory::Stack, key, 0, 0);
         let map = self.b.map(map);
-        self.b.define(result, Op::Call { helper: Helper::MAP_LOOKUP_ELEM, args: vec![map, key] });
+        self.b.define(
+            result,
+            Op::Call {
+                helper: Helper::MAP_LOOKUP_ELEM,
+                args: vec![map, key],
+            },
+        );
     }
 
     /// Where a packet's headers lie; to be given back with [`Lowerer::put_headers`].
     pub(crate) fn take_headers(&mut self) -> Headers {
-        self.headers.take().unwrap_or_else(|| unreachable!("lower: a packet field in a program without packet"))
+        self.headers
+            .take()
+            .unwrap_or_else(|| unreachable!("lower: a packet field in a program without packet"))
     }
 
     /// See [`Lowerer::take_headers`].
@@ -301,7 +321,8 @@ impl<'a, 'm> Lowerer<'a, 'm> {
     pub fn leave(&mut self) {
         if self.function.is_callback {
             let shared = self.shared_base();
-            self.b.store(Width::B8, Memory::Stack, shared, SHARED_LEAVE, 1);
+            self.b
+                .store(Width::B8, Memory::Stack, shared, SHARED_LEAVE, 1);
             let one = self.b.constant(1);
             self.b.write(self.function.result, one);
         }
@@ -317,13 +338,19 @@ impl<'a, 'm> Lowerer<'a, 'm> {
     }
 
     fn shared_base(&self) -> Value {
-        self.function.shared.unwrap_or_else(|| unreachable!("lower: a callback without shared frame"))
+        self.function
+            .shared
+            .unwrap_or_else(|| unreachable!("lower: a callback without shared frame"))
     }
 
     /// A place in the script where a helper can fail.
     pub fn error_site(&mut self, helper: &str, is_loss: bool) -> u32 {
         let span = self.b.span();
-        self.out.error_site(ErrorSite { span, helper: helper.to_owned(), is_loss })
+        self.out.error_site(ErrorSite {
+            span,
+            helper: helper.to_owned(),
+            is_loss,
+        })
     }
 
     /// The layout of a type.

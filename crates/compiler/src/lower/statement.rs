@@ -25,13 +25,29 @@ impl Lowerer<'_, '_> {
             StmtKind::SetVariable { variable, value } => self.write_variable(*variable, value),
             StmtKind::ZeroVariable(variable) => self.zero_variable(*variable),
             StmtKind::SetMap { map, key, value } => self.set_map(*map, key.as_ref(), value),
-            StmtKind::Aggregate { map, key, value } => self.aggregate(*map, key.as_ref(), value.as_ref()),
-            StmtKind::AddMap { map, key, value, is_subtraction } => {
+            StmtKind::Aggregate { map, key, value } => {
+                self.aggregate(*map, key.as_ref(), value.as_ref())
+            }
+            StmtKind::AddMap {
+                map,
+                key,
+                value,
+                is_subtraction,
+            } => {
                 self.add_map(*map, key.as_ref(), value, *is_subtraction);
             }
             StmtKind::While { condition, body } => self.while_loop(condition, body),
-            StmtKind::ForMap { variable, map, body } => self.for_map(*variable, *map, body),
-            StmtKind::ForRange { variable, start, end, body } => self.for_range(*variable, start, end, body),
+            StmtKind::ForMap {
+                variable,
+                map,
+                body,
+            } => self.for_map(*variable, *map, body),
+            StmtKind::ForRange {
+                variable,
+                start,
+                end,
+                body,
+            } => self.for_range(*variable, start, end, body),
             StmtKind::Unroll { count, body } => self.unroll(*count, body),
             StmtKind::Break => self.jump_in_loop(true),
             StmtKind::Continue => self.jump_in_loop(false),
@@ -47,7 +63,12 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    pub(super) fn if_statement(&mut self, condition: &Expr, then: &Block, otherwise: Option<&Block>) {
+    pub(super) fn if_statement(
+        &mut self,
+        condition: &Expr,
+        then: &Block,
+        otherwise: Option<&Block>,
+    ) {
         let (yes, done) = (self.b.block(), self.b.block());
         let no = match otherwise {
             Some(_) => self.b.block(),

@@ -71,9 +71,21 @@ pub enum ArgSource {
     /// `relative`: the position counts from the end of that `u32`.
     DataLocation { offset: u32, relative: bool },
     /// Read `size` bytes of user memory at register + displacement (arguments on the stack, USDT operands).
-    Memory { register_offset: u32, index_register_offset: Option<u32>, scale: u32, displacement: i64, size: u32, signed: bool, user: bool },
+    Memory {
+        register_offset: u32,
+        index_register_offset: Option<u32>,
+        scale: u32,
+        displacement: i64,
+        size: u32,
+        signed: bool,
+        user: bool,
+    },
     /// A part of a register in `pt_regs`.
-    Register { offset: u32, size: u32, signed: bool },
+    Register {
+        offset: u32,
+        size: u32,
+        signed: bool,
+    },
     /// A constant (USDT).
     Constant(i64),
     /// Result of a kernel helper that takes only the context (`bpf_get_func_ret` …) is not used: fexit results are context words.

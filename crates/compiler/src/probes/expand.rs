@@ -71,7 +71,13 @@ pub struct Expansion {
 }
 
 /// Turns all patterns of a script into concrete attach points.
-pub fn expand(script: &Script, types: &Types<'_>, config: &Config, features: &Features, options: &ExpandOptions<'_>) -> Expansion {
+pub fn expand(
+    script: &Script,
+    types: &Types<'_>,
+    config: &Config,
+    features: &Features,
+    options: &ExpandOptions<'_>,
+) -> Expansion {
     let mut expander = Expander {
         types,
         machine: types.machine(),
@@ -87,10 +93,17 @@ pub fn expand(script: &Script, types: &Types<'_>, config: &Config, features: &Fe
     }
     expander.check_limits();
     expander.check_iterators();
-    let Expander { found, features, mut result, .. } = expander;
+    let Expander {
+        found,
+        features,
+        mut result,
+        ..
+    } = expander;
     result.groups = join(found, features, options);
     if result.groups.len() as u64 > config.max_bpf_programs {
-        result.diagnostics.push(too_many_programs(&result.groups, config));
+        result
+            .diagnostics
+            .push(too_many_programs(&result.groups, config));
     }
     result
 }
@@ -148,17 +161,37 @@ impl Request<'_> {
     /// The pattern with the provider's full name.
     pub(super) fn text(&self) -> String {
         let parts = self.parts.iter().map(|part| part.text.as_str());
-        std::iter::once(self.provider.name).chain(parts).collect::<Vec<_>>().join(":")
+        std::iter::once(self.provider.name)
+            .chain(parts)
+            .collect::<Vec<_>>()
+            .join(":")
     }
 
     /// What is found at the place that the pattern names.
-    pub(super) fn found(&self, name: String, kind: ProgramKind, context: Context, place: Place) -> Found {
-        Found { probe: self.probe, kind, context, names: vec![name], place, span: self.span }
+    pub(super) fn found(
+        &self,
+        name: String,
+        kind: ProgramKind,
+        context: Context,
+        place: Place,
+    ) -> Found {
+        Found {
+            probe: self.probe,
+            kind,
+            context,
+            names: vec![name],
+            place,
+            span: self.span,
+        }
     }
 
     /// A context of this provider without arguments.
     pub(super) fn context(&self, kind: super::context::ContextKind) -> Context {
-        Context { provider: self.provider.name, kind, ..Context::default() }
+        Context {
+            provider: self.provider.name,
+            kind,
+            ..Context::default()
+        }
     }
 
     /// The pattern has too few or too many parts.
@@ -169,7 +202,12 @@ impl Request<'_> {
     }
 
     /// Something that is not there.
-    pub(super) fn missing(&self, code: &'static str, span: Span, message: impl Into<String>) -> Diagnostic {
+    pub(super) fn missing(
+        &self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> Diagnostic {
         Diagnostic::error(code, span, message)
     }
 }
@@ -200,14 +238,22 @@ impl Expander<'_> {
     fn probe(&mut self, index: usize, probe: &Probe) {
         let needs = (self.options.needs)(index);
         for pattern in &probe.patterns {
-            let parts: Vec<Part> = pattern.parts.iter().map(|segment| self.part(segment)).collect();
+            let parts: Vec<Part> = pattern
+                .parts
+                .iter()
+                .map(|segment| self.part(segment))
+                .collect();
             self.pattern(index, pattern, &parts, needs);
         }
     }
 
     fn part(&self, segment: &fathom_syntax::ast::Segment) -> Part {
         let is_quoted = matches!(segment.pieces[..], [Piece::Quoted(_)]);
-        Part { text: segment.text(self.options.params), is_quoted, span: segment.span }
+        Part {
+            text: segment.text(self.options.params),
+            is_quoted,
+            span: segment.span,
+        }
     }
 
     fn pattern(&mut self, probe: usize, pattern: &AttachPattern, parts: &[Part], needs: Needs) {
@@ -218,7 +264,13 @@ impl Expander<'_> {
         let Some(provider) = provider::find(written) else {
             return self.warn(unknown_provider(pattern));
         };
-        let request = Request { probe, provider, parts, span: pattern.span, needs };
+        let request = Request {
+            probe,
+            provider,
+            parts,
+            span: pattern.span,
+            needs,
+        };
         match self.ask(&request) {
             Ok(found) => self.found.extend(found),
             Err(Failure::Wrong(problem)) => self.warn(*problem),
@@ -234,20 +286,39 @@ impl Expander<'_> {
     }
 
     /// `*:sched:*`: each provider that can make sense of the rest.
-    fn any_provider(&mut self, probe: usize, pattern: &AttachPattern, parts: &[Part], needs: Needs) {
-        let names = fathom_machine::pattern::Pattern::new(pattern.provider.text.to_ascii_lowercase());
+    fn any_provider(
+        &mut self,
+        probe: usize,
+        pattern: &AttachPattern,
+        parts: &[Part],
+        needs: Needs,
+    ) {
+        let names =
+            fathom_machine::pattern::Pattern::new(pattern.provider.text.to_ascii_lowercase());
         let before = self.result.diagnostics.len();
         let mut found = Vec::new();
-        for provider in provider::all().filter(|provider| provider.in_wildcards && names.matches(provider.name)) {
-            let request = Request { probe, provider, parts, span: pattern.span, needs };
+        for provider in
+            provider::all().filter(|provider| provider.in_wildcards && names.matches(provider.name))
+        {
+            let request = Request {
+                probe,
+                provider,
+                parts,
+                span: pattern.span,
+                needs,
+            };
             found.extend(self.ask(&request).unwrap_or_default());
         }
         // What one provider lacks does not matter when another one has it.
         self.result.diagnostics.truncate(before);
         if found.is_empty() {
             let message = format!("nothing matches `{}`", pattern.text);
-            let problem = Diagnostic::error("no-match", pattern.span, message).label("no kind of probe has this");
-            return self.missing(pattern, problem.help("`fathom list` shows what can be probed"));
+            let problem = Diagnostic::error("no-match", pattern.span, message)
+                .label("no kind of probe has this");
+            return self.missing(
+                pattern,
+                problem.help("`fathom list` shows what can be probed"),
+            );
         }
         self.found.extend(found);
     }
@@ -255,7 +326,10 @@ impl Expander<'_> {
     fn missing(&mut self, pattern: &AttachPattern, problem: Diagnostic) {
         match self.config.missing_probes {
             MissingProbes::Error => self.warn(problem),
-            MissingProbes::Warn => self.result.missing.push(format!("{}: {}", pattern.text, problem.message)),
+            MissingProbes::Warn => self
+                .result
+                .missing
+                .push(format!("{}: {}", pattern.text, problem.message)),
             MissingProbes::Ignore => {}
         }
     }
@@ -266,35 +340,61 @@ impl Expander<'_> {
         if total as u64 <= limit {
             return;
         }
-        let Some(largest) = self.found.iter().max_by_key(|found| self.count_of(found.span)) else { return };
+        let Some(largest) = self
+            .found
+            .iter()
+            .max_by_key(|found| self.count_of(found.span))
+        else {
+            return;
+        };
         let message = format!("{total} probes are more than {limit}, the limit of this script");
         let label = format!("matches {}", self.count_of(largest.span));
-        let help = format!("make the pattern narrower, or set max_probes={total} in the config block or BPFTRACE_MAX_PROBES={total}");
-        let problem = Diagnostic::error("too-many-probes", largest.span, message).label(label).help(help);
+        let help = format!(
+            "make the pattern narrower, or set max_probes={total} in the config block or BPFTRACE_MAX_PROBES={total}"
+        );
+        let problem = Diagnostic::error("too-many-probes", largest.span, message)
+            .label(label)
+            .help(help);
         self.warn(problem);
     }
 
     fn count_of(&self, span: Span) -> usize {
-        self.found.iter().filter(|found| found.span == span).map(|found| found.names.len()).sum()
+        self.found
+            .iter()
+            .filter(|found| found.span == span)
+            .map(|found| found.names.len())
+            .sum()
     }
 
     /// An iterator is read to its end and then the script is over; nothing can go on beside it.
     fn check_iterators(&mut self) {
         let is_iterator = |found: &&Found| matches!(found.kind, ProgramKind::Iter(_));
-        let Some(iterator) = self.found.iter().find(is_iterator) else { return };
-        let Some(other) = self.found.iter().find(|found| found.span != iterator.span) else { return };
-        let problem = Diagnostic::error("iterator-not-alone", iterator.span, "an `iter` probe must be the only probe of a script")
-            .label("read once to its end")
-            .also(other.span, "another probe")
-            .help("put the iterator into a script of its own");
+        let Some(iterator) = self.found.iter().find(is_iterator) else {
+            return;
+        };
+        let Some(other) = self.found.iter().find(|found| found.span != iterator.span) else {
+            return;
+        };
+        let problem = Diagnostic::error(
+            "iterator-not-alone",
+            iterator.span,
+            "an `iter` probe must be the only probe of a script",
+        )
+        .label("read once to its end")
+        .also(other.span, "another probe")
+        .help("put the iterator into a script of its own");
         self.warn(problem);
     }
 }
 
 fn unknown_provider(pattern: &AttachPattern) -> Diagnostic {
     let name = &pattern.provider;
-    let problem = Diagnostic::error("unknown-provider", name.span, format!("there is no kind of probe `{}`", name.text))
-        .label("not a kind of probe");
+    let problem = Diagnostic::error(
+        "unknown-provider",
+        name.span,
+        format!("there is no kind of probe `{}`", name.text),
+    )
+    .label("not a kind of probe");
     if let Some(instead) = provider::replacement(&name.text.to_ascii_lowercase()) {
         return problem.help(instead);
     }
@@ -309,8 +409,14 @@ fn unknown_provider(pattern: &AttachPattern) -> Diagnostic {
 
 fn too_many_programs(groups: &[Group], config: &Config) -> Diagnostic {
     let count = groups.len();
-    let span = groups.last().and_then(|group| group.points.first()).map_or_else(Span::default, |point| point.span);
-    let message = format!("{count} BPF programs are more than {}, the limit of this script", config.max_bpf_programs);
+    let span = groups
+        .last()
+        .and_then(|group| group.points.first())
+        .map_or_else(Span::default, |point| point.span);
+    let message = format!(
+        "{count} BPF programs are more than {}, the limit of this script",
+        config.max_bpf_programs
+    );
     Diagnostic::error("too-many-programs", span, message)
         .label("each of these places needs a program of its own")
         .help(format!("make the pattern narrower, or set max_bpf_progs={count} in the config block or BPFTRACE_MAX_BPF_PROGS={count}"))
@@ -321,15 +427,32 @@ fn join(found: Vec<Found>, features: &Features, options: &ExpandOptions<'_>) -> 
     let mut groups: Vec<Group> = Vec::new();
     let mut first_of_probe = 0;
     for found in found {
-        let point = Point { names: found.names, place: found.place, span: found.span };
-        while groups.get(first_of_probe).is_some_and(|group| group.probe != found.probe) {
+        let point = Point {
+            names: found.names,
+            place: found.place,
+            span: found.span,
+        };
+        while groups
+            .get(first_of_probe)
+            .is_some_and(|group| group.probe != found.probe)
+        {
             first_of_probe += 1;
         }
-        let is_alone = (options.needs)(found.probe).identity && !tells_places_apart(&found.kind, features);
+        let is_alone =
+            (options.needs)(found.probe).identity && !tells_places_apart(&found.kind, features);
         // Looking at all groups would be quadratic for patterns that make thousands of them; alike ones come together.
         let fits = |group: &&mut Group| group.kind == found.kind && group.context == found.context;
-        let recent = groups.len().saturating_sub(MAX_COMPARED).max(first_of_probe).min(groups.len());
-        match groups[recent..].iter_mut().rev().find(fits).filter(|_| !is_alone) {
+        let recent = groups
+            .len()
+            .saturating_sub(MAX_COMPARED)
+            .max(first_of_probe)
+            .min(groups.len());
+        match groups[recent..]
+            .iter_mut()
+            .rev()
+            .find(fits)
+            .filter(|_| !is_alone)
+        {
             Some(group) => group.points.push(point),
             None => groups.push(Group {
                 probe: found.probe,
@@ -353,7 +476,9 @@ fn tells_places_apart(kind: &ProgramKind, features: &Features) -> bool {
         | ProgramKind::KprobeSession
         | ProgramKind::UprobeMulti
         | ProgramKind::UprobeSession => true,
-        ProgramKind::Kprobe | ProgramKind::Tracepoint | ProgramKind::PerfEvent => features.attach_cookie,
+        ProgramKind::Kprobe | ProgramKind::Tracepoint | ProgramKind::PerfEvent => {
+            features.attach_cookie
+        }
         _ => false,
     }
 }

@@ -3,8 +3,13 @@
 /// A number without a unit.
 pub(super) fn parse(text: &str) -> Option<u64> {
     let digits = text.replace('_', "");
-    if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        return u64::from_str_radix(hex, 16).ok().filter(|_| !hex.starts_with('+'));
+    if let Some(hex) = digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"))
+    {
+        return u64::from_str_radix(hex, 16)
+            .ok()
+            .filter(|_| !hex.starts_with('+'));
     }
     if !digits.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
@@ -34,7 +39,9 @@ pub(super) fn unit_ns(unit: &str) -> Option<u64> {
 
 /// `10ms`, or nanoseconds without a unit.
 pub(super) fn duration_ns(text: &str) -> Option<u64> {
-    let unit_start = text.trim_end_matches(|last: char| last.is_ascii_alphabetic()).len();
+    let unit_start = text
+        .trim_end_matches(|last: char| last.is_ascii_alphabetic())
+        .len();
     if let Some(value) = parse(text) {
         return Some(value);
     }

@@ -4,7 +4,8 @@ use fathom_syntax::ast::AttachPattern;
 
 use super::expand::{Expander, Failure, Found, Mode, Request};
 use super::providers::{
-    event, iterator, kprobe, network, own, rawtracepoint, timer, tracepoint, trampoline, uprobe, usdt, watchpoint,
+    event, iterator, kprobe, network, own, rawtracepoint, timer, tracepoint, trampoline, uprobe,
+    usdt, watchpoint,
 };
 
 /// A kind of probe.
@@ -61,9 +62,15 @@ providers! {
 
 /// Providers that are gone, and what to do instead.
 const GONE: [(&str, &str); 5] = [
-    ("asyncwatchpoint", "use `watchpoint:ADDRESS:LENGTH:MODE` with -p or -c"),
+    (
+        "asyncwatchpoint",
+        "use `watchpoint:ADDRESS:LENGTH:MODE` with -p or -c",
+    ),
     ("aw", "use `watchpoint:ADDRESS:LENGTH:MODE` with -p or -c"),
-    ("lsm", "use `fentry` on the hook's function, such as `fentry:security_file_open`"),
+    (
+        "lsm",
+        "use `fentry` on the hook's function, such as `fentry:security_file_open`",
+    ),
     ("syscall", "use `tracepoint:syscalls:sys_enter_NAME`"),
     ("dtrace", "use `usdt:BINARY:PROBE`"),
 ];
@@ -80,10 +87,14 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// A kind by name: as written, else whatever its case (`BEGIN`). `U` is not `u`.
 pub(super) fn find(name: &str) -> Option<&'static Provider> {
-    let exact = PROVIDERS.iter().find(|provider| provider.name == name || provider.aliases.contains(&name));
+    let exact = PROVIDERS
+        .iter()
+        .find(|provider| provider.name == name || provider.aliases.contains(&name));
     exact.or_else(|| {
         let lower = name.to_ascii_lowercase();
-        PROVIDERS.iter().find(|provider| provider.name == lower || provider.aliases.contains(&lower.as_str()))
+        PROVIDERS
+            .iter()
+            .find(|provider| provider.name == lower || provider.aliases.contains(&lower.as_str()))
     })
 }
 
@@ -94,7 +105,9 @@ pub fn provider_name(pattern: &AttachPattern) -> Option<&'static str> {
 
 /// What to do instead of using a provider that is gone.
 pub(super) fn replacement(name: &str) -> Option<&'static str> {
-    GONE.iter().find(|(gone, _)| *gone == name).map(|(_, instead)| *instead)
+    GONE.iter()
+        .find(|(gone, _)| *gone == name)
+        .map(|(_, instead)| *instead)
 }
 
 impl Provider {

@@ -37,7 +37,12 @@ const POSITIONAL: u32 = 10;
 
 /// Offset of a register in `struct pt_regs`; 64-bit names such as `rdi` are taken too.
 pub fn register_offset(name: &str) -> Option<u32> {
-    let find = |wanted: &str| OFFSETS.iter().find(|(known, _)| *known == wanted).map(|(_, at)| *at);
+    let find = |wanted: &str| {
+        OFFSETS
+            .iter()
+            .find(|(known, _)| *known == wanted)
+            .map(|(_, at)| *at)
+    };
     find(name).or_else(|| find(name.strip_prefix('r')?))
 }
 
@@ -54,7 +59,11 @@ pub(super) fn offset(name: &str) -> u32 {
 /// return address.
 pub(super) fn argument_source(number: u32, is_user: bool) -> ArgSource {
     match ARGUMENTS.get(number as usize) {
-        Some(register) => ArgSource::Register { offset: offset(register), size: 8, signed: false },
+        Some(register) => ArgSource::Register {
+            offset: offset(register),
+            size: 8,
+            signed: false,
+        },
         None => stack_source(number - ARGUMENTS.len() as u32, 8, is_user),
     }
 }
@@ -74,14 +83,26 @@ pub(super) fn stack_source(word: u32, size: u32, is_user: bool) -> ArgSource {
 
 /// `arg0` … of a function whose arguments are not known.
 pub(super) fn positional(is_user: bool) -> Vec<Argument> {
-    let argument = |number| Argument { name: format!("arg{number}"), ty: Type::U64, source: argument_source(number, is_user) };
+    let argument = |number| Argument {
+        name: format!("arg{number}"),
+        ty: Type::U64,
+        source: argument_source(number, is_user),
+    };
     (0..POSITIONAL).map(argument).collect()
 }
 
 /// `retval` of a function whose type is not known.
 pub(super) fn result() -> Argument {
-    let source = ArgSource::Register { offset: offset("ax"), size: 8, signed: false };
-    Argument { name: "retval".to_string(), ty: Type::U64, source }
+    let source = ArgSource::Register {
+        offset: offset("ax"),
+        size: 8,
+        signed: false,
+    };
+    Argument {
+        name: "retval".to_string(),
+        ty: Type::U64,
+        source,
+    }
 }
 
 /// Arguments of known types by the calling convention, as far as registers that programs can read carry them.
@@ -97,7 +118,11 @@ pub(super) struct CallingConvention {
 
 impl CallingConvention {
     pub(super) fn new(is_user: bool) -> CallingConvention {
-        CallingConvention { next_register: 0, next_stack_word: 0, is_user }
+        CallingConvention {
+            next_register: 0,
+            next_stack_word: 0,
+            is_user,
+        }
     }
 
     /// A hidden argument: where a large result goes.
@@ -130,11 +155,16 @@ impl CallingConvention {
     }
 
     fn scalar(&mut self, ty: &Type, size: u32) -> ArgSource {
-        let is_signed = matches!(ty, Type::Int { signed: true, .. }) || matches!(ty, Type::Enum(of) if of.signed);
+        let is_signed = matches!(ty, Type::Int { signed: true, .. })
+            || matches!(ty, Type::Enum(of) if of.signed);
         match ARGUMENTS.get(self.next_register) {
             Some(register) => {
                 self.next_register += 1;
-                ArgSource::Register { offset: offset(register), size, signed: is_signed }
+                ArgSource::Register {
+                    offset: offset(register),
+                    size,
+                    signed: is_signed,
+                }
             }
             None => {
                 let at = self.next_stack_word;

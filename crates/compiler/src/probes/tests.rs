@@ -62,12 +62,18 @@ fn fixture() -> tempfile::TempDir {
     let mut events = String::new();
     let mut event = |subsystem: &str, name: &str, format: &str| {
         let _ = writeln!(events, "{subsystem}:{name}");
-        write(root, &format!("sys/kernel/tracing/events/{subsystem}/{name}/format"), format);
+        write(
+            root,
+            &format!("sys/kernel/tracing/events/{subsystem}/{name}/format"),
+            format,
+        );
     };
     event("sched", "sched_switch", SWITCH);
     event("sched", "sched_process_exec", EXEC);
     event("syscalls", "sys_enter_openat", OPENAT);
-    for name in ["read", "write", "close", "newstat", "brk", "mmap", "futex", "clone3", "exotic"] {
+    for name in [
+        "read", "write", "close", "newstat", "brk", "mmap", "futex", "clone3", "exotic",
+    ] {
         event("syscalls", &format!("sys_enter_{name}"), OPENAT);
     }
     write(root, "sys/kernel/tracing/available_events", &events);
@@ -102,7 +108,13 @@ fn plain() -> Setup {
 }
 
 fn with_args() -> Setup {
-    Setup { needs: Needs { args: true, identity: false }, ..plain() }
+    Setup {
+        needs: Needs {
+            args: true,
+            identity: false,
+        },
+        ..plain()
+    }
 }
 
 fn run(machine: &Machine, probes: &str, setup: &Setup) -> Expansion {
@@ -119,7 +131,13 @@ fn run(machine: &Machine, probes: &str, setup: &Setup) -> Expansion {
         traceable: None,
         needs: &|_| setup.needs,
     };
-    expand(&parsed.script, &types, &setup.config, &setup.features, &options)
+    expand(
+        &parsed.script,
+        &types,
+        &setup.config,
+        &setup.features,
+        &options,
+    )
 }
 
 /// One line for each group, point and argument, then what is wrong.
@@ -134,17 +152,30 @@ fn text(expansion: &Expansion) -> String {
             None => writeln!(text),
         };
         for point in &group.points {
-            let _ = writeln!(text, "  {} @ {}", point.names.join(" "), place(&point.place));
+            let _ = writeln!(
+                text,
+                "  {} @ {}",
+                point.names.join(" "),
+                place(&point.place)
+            );
         }
         for argument in group.context.args.iter().flatten() {
-            let _ = writeln!(text, "  args.{}: {} {:?}", argument.name, argument.ty, argument.source);
+            let _ = writeln!(
+                text,
+                "  args.{}: {} {:?}",
+                argument.name, argument.ty, argument.source
+            );
         }
         if let Some(syscalls) = &group.context.syscalls {
             let _ = writeln!(text, "  syscalls {syscalls:?}");
         }
     }
     for problem in &expansion.diagnostics {
-        let _ = writeln!(text, "{:?}[{}] {} ({})", problem.severity, problem.code, problem.message, problem.label);
+        let _ = writeln!(
+            text,
+            "{:?}[{}] {} ({})",
+            problem.severity, problem.code, problem.message, problem.label
+        );
         for help in &problem.help {
             let _ = writeln!(text, "  help: {}", help.message);
         }
@@ -160,13 +191,27 @@ fn text(expansion: &Expansion) -> String {
 
 fn place(place: &Place) -> String {
     match place {
-        Place::KprobeMulti { functions, on_return, .. } => {
-            let names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
+        Place::KprobeMulti {
+            functions,
+            on_return,
+            ..
+        } => {
+            let names: Vec<&str> = functions
+                .iter()
+                .map(|function| function.name.as_str())
+                .collect();
             format!("KprobeMulti [{}] return {on_return}", names.join(" "))
         }
-        Place::Kprobe { function, offset, on_return } => {
+        Place::Kprobe {
+            function,
+            offset,
+            on_return,
+        } => {
             let module = function.module.as_deref().unwrap_or("-");
-            format!("Kprobe {} of {module} +{offset} return {on_return} at {:x?}", function.name, function.address)
+            format!(
+                "Kprobe {} of {module} +{offset} return {on_return} at {:x?}",
+                function.name, function.address
+            )
         }
         other => format!("{other:?}"),
     }
@@ -198,7 +243,10 @@ fn own_events() {
     );
     check_with(
         "begin, test:it",
-        &Setup { mode: Mode::Test, ..plain() },
+        &Setup {
+            mode: Mode::Test,
+            ..plain()
+        },
         expect![[r#"
             TestRun None
               test:it @ Test
@@ -218,7 +266,11 @@ fn own_events() {
 fn timers() {
     check_with(
         "i:s:1, interval:10ms, interval:1e6, interval:hz:4, p:hz:99, profile:us:500, interval:ms:$1",
-        &Setup { params: vec!["20".into()], pid: Some(7), ..plain() },
+        &Setup {
+            params: vec!["20".into()],
+            pid: Some(7),
+            ..plain()
+        },
         expect![[r#"
             PerfEvent Registers
               interval:s:1 @ Interval { period_ns: 1000000000 }
@@ -289,7 +341,11 @@ fn tracepoint_fields() {
 fn system_call_arguments() {
     let folder = fixture();
     let machine = Machine::at(folder.path());
-    let expansion = run(&machine, "tracepoint:syscalls:sys_enter_openat", &with_args());
+    let expansion = run(
+        &machine,
+        "tracepoint:syscalls:sys_enter_openat",
+        &with_args(),
+    );
     expect![[r#"
         Tracepoint Record
           tracepoint:syscalls:sys_enter_openat @ Tracepoint { category: "syscalls", event: "sys_enter_openat" }
@@ -300,7 +356,13 @@ fn system_call_arguments() {
     "#]]
     .assert_eq(&text(&expansion));
     let args = expansion.groups[0].context.args.as_ref().unwrap();
-    assert!(matches!(args[2].ty, crate::ty::Type::Pointer { space: crate::ty::Space::User, .. }));
+    assert!(matches!(
+        args[2].ty,
+        crate::ty::Type::Pointer {
+            space: crate::ty::Space::User,
+            ..
+        }
+    ));
 }
 
 /// Many system calls share the raw tracepoint; one whose number is not known stays by itself.
@@ -335,10 +397,16 @@ fn tracepoints_that_are_not_there() {
             Error[bad-probe] `tracepoint` is written `tracepoint:SUBSYSTEM:EVENT` (not of that form)
         "#]],
     );
-    let warn = Config { missing_probes: fathom_bpf::object::MissingProbes::Warn, ..Config::default() };
+    let warn = Config {
+        missing_probes: fathom_bpf::object::MissingProbes::Warn,
+        ..Config::default()
+    };
     check_with(
         "tracepoint:sched:sched_swich, begin",
-        &Setup { config: warn, ..plain() },
+        &Setup {
+            config: warn,
+            ..plain()
+        },
         expect![[r#"
             TestRun None
               begin @ Begin
@@ -405,10 +473,22 @@ fn kernel_functions() {
               help: use `kprobe` for a place inside
         "#]],
     );
-    let without = Features { kprobe_multi: false, attach_cookie: false, ..Features::default() };
+    let without = Features {
+        kprobe_multi: false,
+        attach_cookie: false,
+        ..Features::default()
+    };
     check_with(
         "kprobe:vfs_*",
-        &Setup { features: without, needs: Needs { identity: true, args: false }, pid: Some(3), ..plain() },
+        &Setup {
+            features: without,
+            needs: Needs {
+                identity: true,
+                args: false,
+            },
+            pid: Some(3),
+            ..plain()
+        },
         expect![[r#"
             Kprobe Registers pid 3
               kprobe:vfs_read @ Kprobe vfs_read of - +0 return false at None
@@ -424,7 +504,10 @@ fn kernel_functions() {
 fn watchpoints() {
     check_with(
         "watchpoint:0x10000000:8:w, watchpoint:0xffffffff81000000:4:rw",
-        &Setup { pid: Some(9), ..plain() },
+        &Setup {
+            pid: Some(9),
+            ..plain()
+        },
         expect![[r#"
             PerfEvent Registers
               watchpoint:0x10000000:8:w @ Watchpoint { address: 268435456, length: 8, access: Write, pid: Some(9) }
@@ -469,13 +552,20 @@ fn network_devices() {
 
 #[test]
 fn limits_tell_the_way_out() {
-    let config = Config { max_probes: 2, ..Config::default() };
+    let config = Config {
+        max_probes: 2,
+        ..Config::default()
+    };
     let folder = fixture();
     let machine = Machine::at(folder.path());
     let expansion = run(&machine, "kprobe:vfs_*", &Setup { config, ..plain() });
     let problem = &expansion.diagnostics[0];
     assert_eq!(problem.code, "too-many-probes");
-    assert!(problem.help[0].message.contains("BPFTRACE_MAX_PROBES=3"), "{}", problem.help[0].message);
+    assert!(
+        problem.help[0].message.contains("BPFTRACE_MAX_PROBES=3"),
+        "{}",
+        problem.help[0].message
+    );
 }
 
 #[test]
@@ -499,15 +589,40 @@ fn this_test_binary() {
     let machine = Machine::at("/");
     let exe = std::env::current_exe().unwrap();
     let exe = exe.display();
-    let expansion = run(&machine, &format!("uprobe:\"{exe}\":main, ur:\"{exe}\":main"), &plain());
-    assert!(expansion.diagnostics.is_empty(), "{:?}", expansion.diagnostics);
-    assert_eq!(expansion.groups[0].points[0].names, [format!("uprobe:{exe}:main")]);
+    let expansion = run(
+        &machine,
+        &format!("uprobe:\"{exe}\":main, ur:\"{exe}\":main"),
+        &plain(),
+    );
+    assert!(
+        expansion.diagnostics.is_empty(),
+        "{:?}",
+        expansion.diagnostics
+    );
+    assert_eq!(
+        expansion.groups[0].points[0].names,
+        [format!("uprobe:{exe}:main")]
+    );
     assert!(expansion.groups[1].context.retval.is_some());
     let expansion = run(&machine, &format!("uprobe:\"{exe}\":mian"), &plain());
     assert_eq!(expansion.diagnostics[0].code, "no-function");
-    let many = run(&machine, &format!("uprobe:\"{exe}\":*"), &Setup { config: Config { max_probes: 1 << 30, ..Config::default() }, ..plain() });
-    let [group] = &many.groups[..] else { panic!("{:?}", many.diagnostics) };
-    let Place::UprobeMulti { sites, .. } = &group.points[0].place else { panic!() };
+    let many = run(
+        &machine,
+        &format!("uprobe:\"{exe}\":*"),
+        &Setup {
+            config: Config {
+                max_probes: 1 << 30,
+                ..Config::default()
+            },
+            ..plain()
+        },
+    );
+    let [group] = &many.groups[..] else {
+        panic!("{:?}", many.diagnostics)
+    };
+    let Place::UprobeMulti { sites, .. } = &group.points[0].place else {
+        panic!()
+    };
     assert_eq!(sites.len(), group.points[0].names.len());
     assert!(sites.len() > 100);
 }
@@ -533,12 +648,33 @@ fn typed_kernel_arguments_of_this_host() {
             traceable: None,
             needs: &|_| setup.needs,
         };
-        let expansion = expand(&parsed.script, &types, &setup.config, &setup.features, &options);
-        assert!(expansion.diagnostics.is_empty(), "{:?}", expansion.diagnostics);
+        let expansion = expand(
+            &parsed.script,
+            &types,
+            &setup.config,
+            &setup.features,
+            &options,
+        );
+        assert!(
+            expansion.diagnostics.is_empty(),
+            "{:?}",
+            expansion.diagnostics
+        );
         let context = expansion.groups[0].context.clone();
-        let shown = |argument: &Argument| format!("{} {}", types.display(&argument.ty), argument.name);
-        let args: Vec<String> = context.args.iter().flatten().chain(&context.retval).map(shown).collect();
-        format!("{} {}", expansion.groups[0].points[0].names[0], args.join(", "))
+        let shown =
+            |argument: &Argument| format!("{} {}", types.display(&argument.ty), argument.name);
+        let args: Vec<String> = context
+            .args
+            .iter()
+            .flatten()
+            .chain(&context.retval)
+            .map(shown)
+            .collect();
+        format!(
+            "{} {}",
+            expansion.groups[0].points[0].names[0],
+            args.join(", ")
+        )
     };
     assert_eq!(
         types_of("rawtracepoint:sched_process_exec", &with_args()),
@@ -548,21 +684,51 @@ fn typed_kernel_arguments_of_this_host() {
         types_of("fexit:vfs_read", &with_args()),
         "fexit:vmlinux:vfs_read struct file * file, int8 * buf, uint64 count, int64 * pos, int64 retval"
     );
-    assert_eq!(types_of("iter:task", &with_args()), "iter:task struct bpf_iter_meta * meta, struct task_struct * task");
+    assert_eq!(
+        types_of("iter:task", &with_args()),
+        "iter:task struct bpf_iter_meta * meta, struct task_struct * task"
+    );
 }
 
 #[test]
 fn listing_searches() {
     let folder = fixture();
     let machine = Machine::at(folder.path());
-    let names = |search: &str| list(search, &machine, ListOptions::default()).map(|listing| listing.name).collect::<Vec<_>>();
-    assert_eq!(names("tracepoint:sched:*"), ["tracepoint:sched:sched_process_exec", "tracepoint:sched:sched_switch"]);
+    let names = |search: &str| {
+        list(search, &machine, ListOptions::default())
+            .map(|listing| listing.name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names("tracepoint:sched:*"),
+        [
+            "tracepoint:sched:sched_process_exec",
+            "tracepoint:sched:sched_switch"
+        ]
+    );
     assert_eq!(names("t:sched:sched_s*"), ["tracepoint:sched:sched_switch"]);
     assert_eq!(names("*exotic"), ["tracepoint:syscalls:sys_enter_exotic"]);
-    assert_eq!(names("kprobe:vfs_*"), ["kprobe:vfs_read", "kprobe:vfs_write", "kprobe:vfs_open"]);
-    assert_eq!(names("kprobe:nf_tables:*, xdp:*"), ["kprobe:nf_tables:nft_init", "xdp:eth0", "xdp:eth1", "xdp:lo"]);
+    assert_eq!(
+        names("kprobe:vfs_*"),
+        ["kprobe:vfs_read", "kprobe:vfs_write", "kprobe:vfs_open"]
+    );
+    assert_eq!(
+        names("kprobe:nf_tables:*, xdp:*"),
+        [
+            "kprobe:nf_tables:nft_init",
+            "xdp:eth0",
+            "xdp:eth1",
+            "xdp:lo"
+        ]
+    );
     assert_eq!(names("software:*faults:*").len(), 5);
-    let verbose = ListOptions { verbose: true, pid: None };
+    let verbose = ListOptions {
+        verbose: true,
+        pid: None,
+    };
     let switch: Vec<_> = list("tracepoint:sched:sched_switch", &machine, verbose).collect();
-    assert_eq!(switch[0].args[0], ("char[16]".to_string(), "prev_comm".to_string()));
+    assert_eq!(
+        switch[0].args[0],
+        ("char[16]".to_string(), "prev_comm".to_string())
+    );
 }

@@ -17,7 +17,10 @@ impl Types<'_> {
             Type::Struct(of) => self.laid(*of).def.size,
             Type::Array { element, len } => self.size_of(element).saturating_mul(*len),
             Type::String { size } | Type::Buffer { size } => *size,
-            Type::Opaque(name) => FLOATS.iter().find(|(float, _)| **float == **name).map_or(0, |(_, size)| *size),
+            Type::Opaque(name) => FLOATS
+                .iter()
+                .find(|(float, _)| **float == **name)
+                .map_or(0, |(_, size)| *size),
             other => self.layout(other).size(),
         }
     }
@@ -33,11 +36,26 @@ impl Types<'_> {
             Type::Struct(of) if depth < MAX_DEPTH => {
                 let laid = self.laid(*of);
                 let of_member = |member: &Member| {
-                    let align = if member.bits.is_some() { 1 } else { self.align_within(&member.ty, depth + 1) };
-                    if member.offset.is_multiple_of(align) { align } else { 1 }
+                    let align = if member.bits.is_some() {
+                        1
+                    } else {
+                        self.align_within(&member.ty, depth + 1)
+                    };
+                    if member.offset.is_multiple_of(align) {
+                        align
+                    } else {
+                        1
+                    }
                 };
-                let align = laid.align.or_else(|| laid.def.members.iter().map(of_member).max()).unwrap_or(1);
-                if laid.def.size.is_multiple_of(align) { align } else { 1 }
+                let align = laid
+                    .align
+                    .or_else(|| laid.def.members.iter().map(of_member).max())
+                    .unwrap_or(1);
+                if laid.def.size.is_multiple_of(align) {
+                    align
+                } else {
+                    1
+                }
             }
             Type::Struct(_) => 1,
             Type::Array { element, .. } => self.align_within(element, depth),
@@ -55,17 +73,26 @@ impl Types<'_> {
     fn layout_within(&self, ty: &Type, depth: usize, budget: &mut usize) -> Layout {
         *budget = budget.saturating_sub(1);
         match ty {
-            Type::Array { element, len } => {
-                Layout::Array { element: Box::new(self.layout_within(element, depth + 1, budget)), len: *len }
-            }
+            Type::Array { element, len } => Layout::Array {
+                element: Box::new(self.layout_within(element, depth + 1, budget)),
+                len: *len,
+            },
             Type::Tuple(elements) => {
                 let elements = elements.iter().map(|element| ("", element));
                 let (size, fields) = self.in_order(elements, depth, budget);
                 Layout::Tuple { size, fields }
             }
             Type::Record(named) => {
-                let (size, fields) = self.in_order(named.iter().map(|(name, ty)| (name.as_str(), ty)), depth, budget);
-                Layout::Record { name: String::new(), size, fields }
+                let (size, fields) = self.in_order(
+                    named.iter().map(|(name, ty)| (name.as_str(), ty)),
+                    depth,
+                    budget,
+                );
+                Layout::Record {
+                    name: String::new(),
+                    size,
+                    fields,
+                }
             }
             Type::Struct(of) => self.struct_layout(*of, depth, budget),
             other => simple_layout(other),
@@ -86,7 +113,12 @@ impl Types<'_> {
             let offset = end.next_multiple_of(layout.align());
             align = align.max(layout.align());
             end = offset.saturating_add(layout.size()).min(u32::MAX / 2);
-            placed.push(Field { name: name.to_string(), offset, bits: None, layout });
+            placed.push(Field {
+                name: name.to_string(),
+                offset,
+                bits: None,
+                layout,
+            });
         }
         (end.next_multiple_of(align), Arc::new(placed))
     }
@@ -103,9 +135,18 @@ impl Types<'_> {
             if let Some((low, width)) = member.bits {
                 layout = with_size(layout, (low + width).next_power_of_two().clamp(8, 64) / 8);
             }
-            fields.push(Field { name: member.name.clone(), offset: member.offset, bits: member.bits, layout });
+            fields.push(Field {
+                name: member.name.clone(),
+                offset: member.offset,
+                bits: member.bits,
+                layout,
+            });
         }
-        Layout::Record { name: laid.def.name.clone(), size: laid.def.size, fields: Arc::new(fields) }
+        Layout::Record {
+            name: laid.def.name.clone(),
+            size: laid.def.size,
+            fields: Arc::new(fields),
+        }
     }
 
     /// A type as C or the language writes it: `struct task_struct *`, `uint64`.
@@ -118,11 +159,17 @@ impl Types<'_> {
             },
             Type::Array { element, len } => format!("{}[{len}]", self.display(element)),
             Type::Tuple(elements) => {
-                let elements: Vec<String> = elements.iter().map(|element| self.display(element)).collect();
+                let elements: Vec<String> = elements
+                    .iter()
+                    .map(|element| self.display(element))
+                    .collect();
                 format!("({})", elements.join(","))
             }
             Type::Record(fields) => {
-                let fields: Vec<String> = fields.iter().map(|(name, ty)| format!("{name}={}", self.display(ty))).collect();
+                let fields: Vec<String> = fields
+                    .iter()
+                    .map(|(name, ty)| format!("{name}={}", self.display(ty)))
+                    .collect();
                 format!("({})", fields.join(","))
             }
             other => other.to_string(),
@@ -134,7 +181,11 @@ impl Types<'_> {
 fn with_size(layout: Layout, size: u32) -> Layout {
     match layout {
         Layout::Int { signed, .. } => Layout::Int { size, signed },
-        Layout::Enum { signed, names, .. } => Layout::Enum { size, signed, names },
+        Layout::Enum { signed, names, .. } => Layout::Enum {
+            size,
+            signed,
+            names,
+        },
         other => other,
     }
 }
@@ -143,17 +194,35 @@ fn with_size(layout: Layout, size: u32) -> Layout {
 fn simple_layout(ty: &Type) -> Layout {
     match ty {
         Type::Bool => Layout::Bool,
-        Type::Int { size, signed } => Layout::Int { size: *size, signed: *signed },
-        Type::Enum(of) => Layout::Enum { size: of.size, signed: of.signed, names: of.names.clone() },
+        Type::Int { size, signed } => Layout::Int {
+            size: *size,
+            signed: *signed,
+        },
+        Type::Enum(of) => Layout::Enum {
+            size: of.size,
+            signed: of.signed,
+            names: of.names.clone(),
+        },
         Type::String { size } => Layout::String { size: *size },
         Type::Buffer { size } => Layout::Buffer { size: *size },
         Type::Inet => Layout::Inet,
         Type::Mac => Layout::MacAddress,
         Type::Username => Layout::Username { size: 8 },
-        Type::Timestamp { mode, format } => Layout::Timestamp { mode: *mode, format: format.to_string() },
-        Type::CgroupPath { filter } => Layout::CgroupPath { filter: filter.to_string() },
-        Type::KernelStack { mode, limit } => Layout::KernelStack { mode: *mode, limit: *limit },
-        Type::UserStack { mode, limit } => Layout::UserStack { mode: *mode, limit: *limit },
+        Type::Timestamp { mode, format } => Layout::Timestamp {
+            mode: *mode,
+            format: format.to_string(),
+        },
+        Type::CgroupPath { filter } => Layout::CgroupPath {
+            filter: filter.to_string(),
+        },
+        Type::KernelStack { mode, limit } => Layout::KernelStack {
+            mode: *mode,
+            limit: *limit,
+        },
+        Type::UserStack { mode, limit } => Layout::UserStack {
+            mode: *mode,
+            limit: *limit,
+        },
         Type::KernelSymbol => Layout::KernelSymbol,
         Type::UserSymbol => Layout::UserSymbol,
         Type::ErrorName => Layout::ErrorName { size: 8 },
@@ -168,14 +237,25 @@ fn simple_layout(ty: &Type) -> Layout {
         Type::Avg { signed } => Layout::Avg { signed: *signed },
         Type::Stats { signed } => Layout::Stats { signed: *signed },
         Type::Hist { bits } => Layout::Hist { bits: *bits },
-        Type::Lhist { min, max, step } => Layout::Lhist { min: *min, max: *max, step: *step },
-        Type::TimeSeries { interval_ns, buckets, aggregation, signed } => Layout::TimeSeries {
+        Type::Lhist { min, max, step } => Layout::Lhist {
+            min: *min,
+            max: *max,
+            step: *step,
+        },
+        Type::TimeSeries {
+            interval_ns,
+            buckets,
+            aggregation,
+            signed,
+        } => Layout::TimeSeries {
             interval_ns: *interval_ns,
             buckets: *buckets,
             aggregation: *aggregation,
             signed: *signed,
         },
-        Type::Unknown | Type::Error | Type::None | Type::TimestampMode(_) | Type::Opaque(_) => Layout::None,
+        Type::Unknown | Type::Error | Type::None | Type::TimestampMode(_) | Type::Opaque(_) => {
+            Layout::None
+        }
         Type::Array { .. } | Type::Tuple(_) | Type::Record(_) | Type::Struct(_) => {
             unreachable!("layout: {ty} is composite")
         }

@@ -19,13 +19,19 @@ impl Types<'_> {
     pub(super) fn kernel_struct(&self, btf: &Arc<Btf>, id: TypeId) -> StructRef {
         let id = btf.resolve(id).unwrap_or(id);
         let btf = home(btf, id);
-        let origin = Origin::Kernel { file: self.file_number(btf), id };
+        let origin = Origin::Kernel {
+            file: self.file_number(btf),
+            id,
+        };
         if let Some(known) = self.by_origin.borrow().get(&origin) {
             return *known;
         }
         let name = composite_name(btf, id);
         let promised = self.promised.borrow().get(&name).copied();
-        match promised.filter(|_| self.find_shown(&name).is_some_and(|(file, found)| Arc::ptr_eq(&file, btf) && found == id)) {
+        match promised.filter(|_| {
+            self.find_shown(&name)
+                .is_some_and(|(file, found)| Arc::ptr_eq(&file, btf) && found == id)
+        }) {
             Some(known) => {
                 self.by_origin.borrow_mut().insert(origin, known);
                 known
@@ -36,7 +42,11 @@ impl Types<'_> {
 
     /// A struct or union of the kernel of which only the name is wanted now: BTF stays closed until something looks inside.
     pub(super) fn promise(&self, kind: CRecordKind, name: &str) -> StructRef {
-        let word = if kind == CRecordKind::Union { "union" } else { "struct" };
+        let word = if kind == CRecordKind::Union {
+            "union"
+        } else {
+            "struct"
+        };
         let shown = format!("{word} {name}");
         if let Some(number) = self.script.record(kind, name) {
             return self.intern(Origin::Script(number), || shown);
@@ -44,8 +54,15 @@ impl Types<'_> {
         if let Some(known) = self.promised.borrow().get(&shown) {
             return *known;
         }
-        let is_open = |entry: &Rc<Entry>| matches!(entry.origin, Origin::Kernel { .. }) && entry.name == shown;
-        let open = self.structs.borrow().iter().position(is_open).map(|position| StructRef(position as u32));
+        let is_open = |entry: &Rc<Entry>| {
+            matches!(entry.origin, Origin::Kernel { .. }) && entry.name == shown
+        };
+        let open = self
+            .structs
+            .borrow()
+            .iter()
+            .position(is_open)
+            .map(|position| StructRef(position as u32));
         let number = open.unwrap_or_else(|| self.add(shown.clone(), Origin::Promised));
         self.promised.borrow_mut().insert(shown, number);
         number
@@ -54,7 +71,11 @@ impl Types<'_> {
     /// A type by the name that messages show.
     fn find_shown(&self, shown: &str) -> Option<(Arc<Btf>, TypeId)> {
         let (word, name) = shown.split_once(' ')?;
-        let kind = if word == "union" { Kind::Union } else { Kind::Struct };
+        let kind = if word == "union" {
+            Kind::Union
+        } else {
+            Kind::Struct
+        };
         self.machine.find_type(kind, name).ok()
     }
 
@@ -77,7 +98,9 @@ impl Types<'_> {
     }
 
     fn convert(&self, btf: &Arc<Btf>, id: TypeId, space: Space, depth: usize) -> Type {
-        let Ok((id, found)) = btf.resolved(id) else { return Type::Opaque("void".into()) };
+        let Ok((id, found)) = btf.resolved(id) else {
+            return Type::Opaque("void".into());
+        };
         if depth > MAX_DEPTH {
             return Type::Opaque("void".into());
         }
@@ -86,13 +109,22 @@ impl Types<'_> {
             btf::Type::Enum(found) => Type::Enum(self.kernel_enum(btf, id, found)),
             btf::Type::Struct(_) | btf::Type::Union(_) => Type::Struct(self.kernel_struct(btf, id)),
             btf::Type::Ptr(target) => {
-                let space = if is_user(btf, target) { Space::User } else { space };
+                let space = if is_user(btf, target) {
+                    Space::User
+                } else {
+                    space
+                };
                 Type::pointer(self.convert(btf, target, Space::Unknown, depth + 1), space)
             }
-            btf::Type::Array(array) if array.len > 0 && is_char(btf, array.element) => Type::String { size: array.len },
+            btf::Type::Array(array) if array.len > 0 && is_char(btf, array.element) => {
+                Type::String { size: array.len }
+            }
             btf::Type::Array(array) => {
                 let element = self.convert(btf, array.element, space, depth + 1);
-                Type::Array { element: Arc::new(element), len: array.len }
+                Type::Array {
+                    element: Arc::new(element),
+                    len: array.len,
+                }
             }
             btf::Type::Float { name, .. } => Type::Opaque(name.into()),
             btf::Type::Fwd { name, is_union } => self.declared_only(btf, name, is_union),
@@ -111,14 +143,22 @@ impl Types<'_> {
     }
 
     fn kernel_enum(&self, btf: &Arc<Btf>, id: TypeId, found: btf::Enum<'_>) -> Arc<EnumType> {
-        let origin = Origin::Kernel { file: self.file_number(home(btf, id)), id };
+        let origin = Origin::Kernel {
+            file: self.file_number(home(btf, id)),
+            id,
+        };
         let mut enums = self.enums.borrow_mut();
         let made = enums.entry(origin).or_insert_with(|| {
             Arc::new(EnumType {
                 name: (!found.name.is_empty()).then(|| found.name.to_string()),
                 size: found.size,
                 signed: found.signed,
-                names: Arc::new(found.values().map(|(name, value)| (value, name.to_string())).collect()),
+                names: Arc::new(
+                    found
+                        .values()
+                        .map(|(name, value)| (value, name.to_string()))
+                        .collect(),
+                ),
             })
         });
         made.clone()
@@ -126,16 +166,27 @@ impl Types<'_> {
 
     /// The members of a struct or union.
     pub(super) fn kernel_members(&self, name: &str, file: u32, id: TypeId) -> Laid {
-        let Some(btf) = self.files.borrow().get(file as usize).cloned() else { return Laid::empty(name.to_string()) };
-        let Ok(Some(composite)) = btf.composite(id) else { return Laid::empty(name.to_string()) };
+        let Some(btf) = self.files.borrow().get(file as usize).cloned() else {
+            return Laid::empty(name.to_string());
+        };
+        let Ok(Some(composite)) = btf.composite(id) else {
+            return Laid::empty(name.to_string());
+        };
         let mut members = Vec::with_capacity(composite.members().len());
         for raw in composite.members() {
             let ty = self.convert(&btf, raw.type_id, Space::Unknown, 0);
             let (bit_offset, width) = bits_of(&btf, &raw);
             members.push(member(raw.name, bit_offset, width, ty));
         }
-        let def = StructDef { name: name.to_string(), size: composite.size, members };
-        Laid { def: Arc::new(def), align: None }
+        let def = StructDef {
+            name: name.to_string(),
+            size: composite.size,
+            members,
+        };
+        Laid {
+            def: Arc::new(def),
+            align: None,
+        }
     }
 }
 
@@ -163,8 +214,14 @@ fn kernel_int(int: btf::Int<'_>) -> Type {
         _ if int.encoding == btf::IntEncoding::Bool => Type::Bool,
         // Kernels since 6.2 are built with -funsigned-char; in scripts a char is an int8 on all of them.
         1 if int.name == "char" => Type::I8,
-        1 | 2 | 4 | 8 => Type::Int { size: int.size, signed: int.encoding == btf::IntEncoding::Signed },
-        16 => Type::Array { element: Arc::new(Type::U64), len: 2 },
+        1 | 2 | 4 | 8 => Type::Int {
+            size: int.size,
+            signed: int.encoding == btf::IntEncoding::Signed,
+        },
+        16 => Type::Array {
+            element: Arc::new(Type::U64),
+            len: 2,
+        },
         _ => Type::Opaque(int.name.into()),
     }
 }
@@ -180,7 +237,9 @@ fn is_user(btf: &Btf, target: TypeId) -> bool {
         id = match btf.type_by_id(id) {
             Ok(btf::Type::TypeTag { name: "user", .. }) => return true,
             Ok(btf::Type::TypeTag { target, .. }) => target,
-            Ok(btf::Type::Const(next) | btf::Type::Volatile(next) | btf::Type::Restrict(next)) => next,
+            Ok(btf::Type::Const(next) | btf::Type::Volatile(next) | btf::Type::Restrict(next)) => {
+                next
+            }
             _ => return false,
         };
     }
@@ -193,8 +252,13 @@ fn bits_of(btf: &Btf, raw: &btf::Member<'_>) -> (u32, Option<u32>) {
         return (raw.bit_offset, Some(u32::from(width)));
     }
     match btf.resolved(raw.type_id) {
-        Ok((_, btf::Type::Int(int))) if u32::from(int.bits) < int.size * 8 && int.encoding != btf::IntEncoding::Bool => {
-            (raw.bit_offset.saturating_add(int.bit_offset.into()), Some(u32::from(int.bits)))
+        Ok((_, btf::Type::Int(int)))
+            if u32::from(int.bits) < int.size * 8 && int.encoding != btf::IntEncoding::Bool =>
+        {
+            (
+                raw.bit_offset.saturating_add(int.bit_offset.into()),
+                Some(u32::from(int.bits)),
+            )
         }
         _ => (raw.bit_offset, None),
     }

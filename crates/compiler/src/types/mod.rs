@@ -16,7 +16,10 @@
 //!
 //! **Spaces.** A pointer that is a member has [`Space::Unknown`] unless the kernel marked it `__user`: it points into the same
 //! space as the struct that it was read from. [`in_space`] says so to the type of a member.
-#![allow(clippy::result_large_err, reason = "a diagnostic is made once, on the way out of the compiler")]
+#![allow(
+    clippy::result_large_err,
+    reason = "a diagnostic is made once, on the way out of the compiler"
+)]
 
 mod bytes;
 mod debug;
@@ -24,9 +27,9 @@ mod kernel;
 mod named;
 mod place;
 mod script;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use debug::GraphId;
 pub use named::{DEFAULT_STACK_LIMIT, TypeofFn, language_type};
@@ -131,9 +134,16 @@ impl<'m> Types<'m> {
     }
 
     /// A struct or union by tag: of the script, else of the kernel or one of its modules.
-    pub fn struct_named(&self, kind: CRecordKind, name: &str, span: Span) -> Result<Type, Diagnostic> {
+    pub fn struct_named(
+        &self,
+        kind: CRecordKind,
+        name: &str,
+        span: Span,
+    ) -> Result<Type, Diagnostic> {
         if let Some(number) = self.script.record(kind, name) {
-            return Ok(Type::Struct(self.intern(Origin::Script(number), || self.script.record_name(number))));
+            return Ok(Type::Struct(self.intern(Origin::Script(number), || {
+                self.script.record_name(number)
+            })));
         }
         let kernel_kind = match kind {
             CRecordKind::Struct => Kind::Struct,
@@ -163,14 +173,21 @@ impl<'m> Types<'m> {
 
     /// `struct task_struct`, `union sigval`, `struct (unnamed)`.
     pub fn name(&self, of: StructRef) -> String {
-        self.entry(of).map_or_else(|| "struct (unknown)".to_string(), |entry| entry.name.clone())
+        self.entry(of).map_or_else(
+            || "struct (unknown)".to_string(),
+            |entry| entry.name.clone(),
+        )
     }
 
     /// A member by name, also inside anonymous members: `(offset, bits, type)`. For bitfields see [`Member::bits`].
     /// Pointers have [`Space::Unknown`] unless the kernel marked them; see [`in_space`].
     pub fn member(&self, of: StructRef, name: &str) -> Option<(u32, Option<(u32, u32)>, Type)> {
         let mut budget = MAX_MEMBERS;
-        if name.is_empty() { None } else { self.find_member(of, name, 0, &mut budget) }
+        if name.is_empty() {
+            None
+        } else {
+            self.find_member(of, name, 0, &mut budget)
+        }
     }
 
     fn find_member(
@@ -186,7 +203,8 @@ impl<'m> Types<'m> {
             if member.name == name {
                 return Some((member.offset, member.bits, member.ty.clone()));
             }
-            if let (true, Type::Struct(inner), true) = (member.name.is_empty(), &member.ty, depth < MAX_DEPTH)
+            if let (true, Type::Struct(inner), true) =
+                (member.name.is_empty(), &member.ty, depth < MAX_DEPTH)
                 && let Some((offset, bits, ty)) = self.find_member(*inner, name, depth + 1, budget)
             {
                 return Some((member.offset.saturating_add(offset), bits, ty));
@@ -227,12 +245,16 @@ impl<'m> Types<'m> {
             return Some((Type::Enum(found), value));
         }
         let (btf, found) = self.machine.enumerator(name).ok()??;
-        Some((self.kernel_type(&btf, found.enum_type, Space::Unknown), found.value))
+        Some((
+            self.kernel_type(&btf, found.enum_type, Space::Unknown),
+            found.value,
+        ))
     }
 
     /// A constant of a `#define` of the script.
     pub fn constant(&self, name: &str) -> Option<Constant> {
-        self.script.constant(name, &mut |name| self.kernel_constant(name))
+        self.script
+            .constant(name, &mut |name| self.kernel_constant(name))
     }
 
     fn kernel_constant(&self, name: &str) -> Option<i128> {
@@ -256,13 +278,19 @@ impl<'m> Types<'m> {
 
     fn add(&self, name: String, origin: Origin) -> StructRef {
         let mut structs = self.structs.borrow_mut();
-        structs.push(Rc::new(Entry { name, origin, def: OnceCell::new() }));
+        structs.push(Rc::new(Entry {
+            name,
+            origin,
+            def: OnceCell::new(),
+        }));
         StructRef(structs.len() as u32 - 1)
     }
 
     /// Members of a struct. One that contains itself by value (a mistake in the script, or a malformed file) is cut off where it does.
     fn laid(&self, of: StructRef) -> Arc<Laid> {
-        let Some(entry) = self.entry(of) else { return Arc::new(Laid::empty("struct (unknown)".to_string())) };
+        let Some(entry) = self.entry(of) else {
+            return Arc::new(Laid::empty("struct (unknown)".to_string()));
+        };
         if let Some(laid) = entry.def.get() {
             return laid.clone();
         }
@@ -287,36 +315,69 @@ impl<'m> Types<'m> {
         }
     }
 
-    fn unknown_type(&self, word: &str, name: &str, span: Span, error: &fathom_machine::Error) -> Diagnostic {
-        let what = if word == "type" { format!("`{name}`") } else { format!("`{word} {name}`") };
+    fn unknown_type(
+        &self,
+        word: &str,
+        name: &str,
+        span: Span,
+        error: &fathom_machine::Error,
+    ) -> Diagnostic {
+        let what = if word == "type" {
+            format!("`{name}`")
+        } else {
+            format!("`{word} {name}`")
+        };
         let problem = Diagnostic::error("unknown-type", span, format!("there is no type {what}"));
         if !error.is_missing() {
             return problem.label("not in the script").note(error.to_string());
         }
         if matches!(error, fathom_machine::Error::NoBtf { .. }) {
-            return problem.label("not in the script, and this kernel has no BTF").help("define it in C before the first probe");
+            return problem
+                .label("not in the script, and this kernel has no BTF")
+                .help("define it in C before the first probe");
         }
-        let nearest = error.nearest().first().cloned().or_else(|| self.script.suggest(word, name));
+        let nearest = error
+            .nearest()
+            .first()
+            .cloned()
+            .or_else(|| self.script.suggest(word, name));
         match nearest {
-            Some(best) => problem.label("not in the script and not in this machine's BTF").help(format!("did you mean `{best}`?")),
+            Some(best) => problem
+                .label("not in the script and not in this machine's BTF")
+                .help(format!("did you mean `{best}`?")),
             None => problem
                 .label("not in the script and not in this machine's BTF")
-                .help("define it in C before the first probe, or load the kernel module that has it"),
+                .help(
+                    "define it in C before the first probe, or load the kernel module that has it",
+                ),
         }
     }
 }
 
 impl Laid {
     fn empty(name: String) -> Laid {
-        Laid { def: Arc::new(StructDef { name, size: 0, members: Vec::new() }), align: None }
+        Laid {
+            def: Arc::new(StructDef {
+                name,
+                size: 0,
+                members: Vec::new(),
+            }),
+            align: None,
+        }
     }
 }
 
 /// The type of a member that was read from memory in `space`: a pointer whose space is not known points there too.
 pub fn in_space(ty: Type, space: Space) -> Type {
     match ty {
-        Type::Pointer { to, space: Space::Unknown } => Type::Pointer { to, space },
-        Type::Array { element, len } => Type::Array { element: Arc::new(in_space((*element).clone(), space)), len },
+        Type::Pointer {
+            to,
+            space: Space::Unknown,
+        } => Type::Pointer { to, space },
+        Type::Array { element, len } => Type::Array {
+            element: Arc::new(in_space((*element).clone(), space)),
+            len,
+        },
         other => other,
     }
 }
@@ -342,5 +403,10 @@ fn member(name: &str, bit_offset: u32, width: Option<u32>, ty: Type) -> Member {
         }
         None => (bit_offset / 8, None),
     };
-    Member { name: name.to_string(), offset, bits, ty }
+    Member {
+        name: name.to_string(),
+        offset,
+        bits,
+        ty,
+    }
 }

@@ -32,18 +32,30 @@ impl Types<'_> {
             TypeKind::Struct(name) => self.struct_named(CRecordKind::Struct, &name.text, ty.span),
             TypeKind::Union(name) => self.struct_named(CRecordKind::Union, &name.text, ty.span),
             TypeKind::Enum(name) => self.enum_named(&name.text, ty.span),
-            TypeKind::Pointer(to) => Ok(Type::pointer(self.resolve_pointee(to, typeof_)?, Space::Unknown)),
+            TypeKind::Pointer(to) => Ok(Type::pointer(
+                self.resolve_pointee(to, typeof_)?,
+                Space::Unknown,
+            )),
             TypeKind::Array { of, len } => {
                 let element = self.resolve(of, typeof_)?;
-                let len = len.as_ref().map_or(Ok(0), |len| self.array_len(len, &element))?;
-                Ok(Type::Array { element: Arc::new(element), len })
+                let len = len
+                    .as_ref()
+                    .map_or(Ok(0), |len| self.array_len(len, &element))?;
+                Ok(Type::Array {
+                    element: Arc::new(element),
+                    len,
+                })
             }
             TypeKind::Typeof(of) => typeof_(of),
             TypeKind::Error => Ok(Type::Error),
         }
     }
 
-    fn resolve_pointee(&self, to: &TypeExpr, typeof_: &mut TypeofFn<'_>) -> Result<Type, Diagnostic> {
+    fn resolve_pointee(
+        &self,
+        to: &TypeExpr,
+        typeof_: &mut TypeofFn<'_>,
+    ) -> Result<Type, Diagnostic> {
         match &to.kind {
             TypeKind::Named(name) if name == "void" => Ok(Type::Opaque("void".into())),
             _ => self.resolve(to, typeof_),
@@ -71,7 +83,10 @@ impl Types<'_> {
         if let Some((btf, id)) = found {
             return Ok(self.kernel_type(&btf, id, Space::Unknown));
         }
-        match self.machine.find_type(fathom_machine::btf::Kind::Typedef, name) {
+        match self
+            .machine
+            .find_type(fathom_machine::btf::Kind::Typedef, name)
+        {
             Ok((btf, id)) => Ok(self.kernel_type(&btf, id, Space::Unknown)),
             Err(error) => Err(self.unknown_type("type", name, span, &error)),
         }
@@ -90,7 +105,10 @@ impl Types<'_> {
         self.script.typedef(name).is_some()
             || language_type(name).is_some()
             || c_type_name(name).is_some()
-            || self.machine.btf().is_ok_and(|btf| btf.find_bare(name).is_some())
+            || self
+                .machine
+                .btf()
+                .is_ok_and(|btf| btf.find_bare(name).is_some())
     }
 }
 
@@ -99,7 +117,10 @@ pub fn language_type(name: &str) -> Option<Type> {
     Some(match name {
         "bool" => Type::Bool,
         "int8" => Type::I8,
-        "int16" => Type::Int { size: 2, signed: true },
+        "int16" => Type::Int {
+            size: 2,
+            signed: true,
+        },
         "int32" => Type::I32,
         "int64" => Type::I64,
         "uint8" => Type::U8,
@@ -112,11 +133,20 @@ pub fn language_type(name: &str) -> Option<Type> {
         "inet" => Type::Inet,
         "mac_address" => Type::Mac,
         "username_t" | "username" => Type::Username,
-        "timestamp" => Type::Timestamp { mode: TimeMode::Boot, format: "%H:%M:%S".into() },
+        "timestamp" => Type::Timestamp {
+            mode: TimeMode::Boot,
+            format: "%H:%M:%S".into(),
+        },
         "timestamp_mode" => Type::TimestampMode(TimeMode::Boot),
         "cgroup_path_t" => Type::CgroupPath { filter: "".into() },
-        "kstack_t" => Type::KernelStack { mode: StackMode::Bpftrace, limit: DEFAULT_STACK_LIMIT },
-        "ustack_t" => Type::UserStack { mode: StackMode::Bpftrace, limit: DEFAULT_STACK_LIMIT },
+        "kstack_t" => Type::KernelStack {
+            mode: StackMode::Bpftrace,
+            limit: DEFAULT_STACK_LIMIT,
+        },
+        "ustack_t" => Type::UserStack {
+            mode: StackMode::Bpftrace,
+            limit: DEFAULT_STACK_LIMIT,
+        },
         "ksym_t" => Type::KernelSymbol,
         "usym_t" => Type::UserSymbol,
         "strerror_t" => Type::ErrorName,
@@ -141,10 +171,17 @@ fn aggregation(name: &str) -> Option<Type> {
         "uavg_t" => Type::Avg { signed: false },
         "ustats_t" => Type::Stats { signed: false },
         "hist_t" => Type::Hist { bits: 0 },
-        "lhist_t" => Type::Lhist { min: 0, max: 0, step: 1 },
-        "tseries_t" => {
-            Type::TimeSeries { interval_ns: 0, buckets: 0, aggregation: SeriesAggregation::None, signed }
-        }
+        "lhist_t" => Type::Lhist {
+            min: 0,
+            max: 0,
+            step: 1,
+        },
+        "tseries_t" => Type::TimeSeries {
+            interval_ns: 0,
+            buckets: 0,
+            aggregation: SeriesAggregation::None,
+            signed,
+        },
         _ => return None,
     })
 }
@@ -154,19 +191,27 @@ fn c_type_name(name: &str) -> Option<Type> {
     let (size, signed) = match name {
         "_Bool" => return Some(Type::Bool),
         "float" | "double" | "long double" => return Some(Type::Opaque(name.into())),
-        "__int128" | "unsigned __int128" => return Some(Type::Array { element: Arc::new(Type::U64), len: 2 }),
+        "__int128" | "unsigned __int128" => {
+            return Some(Type::Array {
+                element: Arc::new(Type::U64),
+                len: 2,
+            });
+        }
         "char" | "signed char" | "int8_t" | "s8" | "__s8" => (1, true),
         "unsigned char" | "uint8_t" | "u8" | "__u8" | "u_char" | "u_int8_t" => (1, false),
         "short" | "signed short" | "int16_t" | "s16" | "__s16" => (2, true),
-        "unsigned short" | "uint16_t" | "u16" | "__u16" | "u_short" | "u_int16_t" | "__be16" | "__le16" | "__sum16"
-        | "sa_family_t" | "in_port_t" | "umode_t" => (2, false),
-        "int" | "signed" | "signed int" | "int32_t" | "s32" | "__s32" | "pid_t" | "key_t" | "clockid_t" | "wchar_t" => (4, true),
-        "unsigned" | "unsigned int" | "uint32_t" | "u32" | "__u32" | "u_int" | "u_int32_t" | "uid_t" | "gid_t" | "__be32"
-        | "__le32" | "__wsum" | "socklen_t" | "in_addr_t" | "mode_t" => (4, false),
-        "long" | "signed long" | "long long" | "signed long long" | "int64_t" | "s64" | "__s64" | "ssize_t" | "off_t"
-        | "loff_t" | "time_t" | "time64_t" | "ktime_t" | "clock_t" | "suseconds_t" | "intptr_t" | "ptrdiff_t" => (8, true),
-        "unsigned long" | "unsigned long long" | "uint64_t" | "u64" | "__u64" | "u_long" | "u_int64_t" | "size_t"
-        | "uintptr_t" | "ino_t" | "__be64" | "__le64" => (8, false),
+        "unsigned short" | "uint16_t" | "u16" | "__u16" | "u_short" | "u_int16_t" | "__be16"
+        | "__le16" | "__sum16" | "sa_family_t" | "in_port_t" | "umode_t" => (2, false),
+        "int" | "signed" | "signed int" | "int32_t" | "s32" | "__s32" | "pid_t" | "key_t"
+        | "clockid_t" | "wchar_t" => (4, true),
+        "unsigned" | "unsigned int" | "uint32_t" | "u32" | "__u32" | "u_int" | "u_int32_t"
+        | "uid_t" | "gid_t" | "__be32" | "__le32" | "__wsum" | "socklen_t" | "in_addr_t"
+        | "mode_t" => (4, false),
+        "long" | "signed long" | "long long" | "signed long long" | "int64_t" | "s64" | "__s64"
+        | "ssize_t" | "off_t" | "loff_t" | "time_t" | "time64_t" | "ktime_t" | "clock_t"
+        | "suseconds_t" | "intptr_t" | "ptrdiff_t" => (8, true),
+        "unsigned long" | "unsigned long long" | "uint64_t" | "u64" | "__u64" | "u_long"
+        | "u_int64_t" | "size_t" | "uintptr_t" | "ino_t" | "__be64" | "__le64" => (8, false),
         _ => return None,
     };
     Some(Type::Int { size, signed })

@@ -13,7 +13,12 @@ pub(super) struct Placer {
 
 impl Placer {
     pub(super) fn new(is_union: bool) -> Placer {
-        Placer { is_union, next_bit: 0, end_bit: 0, align: 1 }
+        Placer {
+            is_union,
+            next_bit: 0,
+            end_bit: 0,
+            align: 1,
+        }
     }
 
     /// A whole member; gives its place in bits.

@@ -43,16 +43,22 @@ impl ScriptTypes {
         for record in &defs.records {
             let Some(name) = &record.name else { continue };
             let mut records = script.records.borrow_mut();
-            script.record_names.insert((record.kind, name.text.clone()), records.len() as u32);
+            script
+                .record_names
+                .insert((record.kind, name.text.clone()), records.len() as u32);
             records.push(Arc::new(record.clone()));
         }
         for define in &defs.defines {
             if let (None, Some(value)) = (&define.params, &define.value) {
-                script.defines.insert(define.name.text.clone(), value.clone());
+                script
+                    .defines
+                    .insert(define.name.text.clone(), value.clone());
             }
         }
         for typedef in &defs.typedefs {
-            script.typedefs.insert(typedef.name.text.clone(), typedef.ty.clone());
+            script
+                .typedefs
+                .insert(typedef.name.text.clone(), typedef.ty.clone());
         }
         for definition in &defs.enums {
             script.add_enum(definition);
@@ -64,7 +70,10 @@ impl ScriptTypes {
         let mut next: i128 = 0;
         let mut names = Vec::new();
         for constant in &definition.constants {
-            let written = constant.value.as_ref().and_then(|value| self.value_of(value, &mut |_| None));
+            let written = constant
+                .value
+                .as_ref()
+                .and_then(|value| self.value_of(value, &mut |_| None));
             let value = written.unwrap_or(next);
             names.push((value as i64, constant.name.text.clone()));
             next = value.saturating_add(1);
@@ -72,7 +81,8 @@ impl ScriptTypes {
         let name = definition.name.as_ref().map(|name| name.text.clone());
         let made = Arc::new(enum_type(name.clone(), names, definition.attributes.packed));
         for (value, constant) in made.names.iter() {
-            self.enumerators.insert(constant.clone(), (made.clone(), *value));
+            self.enumerators
+                .insert(constant.clone(), (made.clone(), *value));
         }
         if let Some(name) = name {
             self.enums.insert(name, made);
@@ -86,7 +96,9 @@ impl ScriptTypes {
     /// A struct that stands in another one without a tag gets a number too.
     fn inline_record(&self, record: &CRecord) -> u32 {
         let mut records = self.records.borrow_mut();
-        let known = records.iter().position(|known| known.span == record.span && known.name.is_none());
+        let known = records
+            .iter()
+            .position(|known| known.span == record.span && known.name.is_none());
         let number = known.unwrap_or_else(|| {
             records.push(Arc::new(record.clone()));
             records.len() - 1
@@ -99,8 +111,13 @@ impl ScriptTypes {
     }
 
     pub(super) fn record_name(&self, number: u32) -> String {
-        let Some(record) = self.definition(number) else { return "struct (unknown)".to_string() };
-        let name = record.name.as_ref().map_or("(unnamed)", |name| name.text.as_str());
+        let Some(record) = self.definition(number) else {
+            return "struct (unknown)".to_string();
+        };
+        let name = record
+            .name
+            .as_ref()
+            .map_or("(unnamed)", |name| name.text.as_str());
         format!("{} {name}", keyword(record.kind))
     }
 
@@ -117,7 +134,11 @@ impl ScriptTypes {
     }
 
     /// The value of a `#define`; `outside` knows the kernel's constants.
-    pub(super) fn constant(&self, name: &str, outside: &mut dyn FnMut(&str) -> Option<i128>) -> Option<Constant> {
+    pub(super) fn constant(
+        &self,
+        name: &str,
+        outside: &mut dyn FnMut(&str) -> Option<i128>,
+    ) -> Option<Constant> {
         match &self.defines.get(name)?.kind {
             ExprKind::Str(text) => Some(Constant::Str(text.clone())),
             _ => self.define_value(name, outside).map(Constant::Int),
@@ -125,7 +146,11 @@ impl ScriptTypes {
     }
 
     /// The value of a constant expression.
-    pub(super) fn value_of(&self, expr: &Expr, outside: &mut dyn FnMut(&str) -> Option<i128>) -> Option<i128> {
+    pub(super) fn value_of(
+        &self,
+        expr: &Expr,
+        outside: &mut dyn FnMut(&str) -> Option<i128>,
+    ) -> Option<i128> {
         const_value(expr, &mut |name| self.number(name, outside))
     }
 
@@ -140,7 +165,11 @@ impl ScriptTypes {
     }
 
     /// Each `#define` is worked out once; one that needs itself has no value, and nor have chains longer than any header's.
-    fn define_value(&self, name: &str, outside: &mut dyn FnMut(&str) -> Option<i128>) -> Option<i128> {
+    fn define_value(
+        &self,
+        name: &str,
+        outside: &mut dyn FnMut(&str) -> Option<i128>,
+    ) -> Option<i128> {
         if let Some(known) = self.values.borrow().get(name) {
             return *known;
         }
@@ -149,7 +178,10 @@ impl ScriptTypes {
         }
         self.values.borrow_mut().insert(name.to_string(), None);
         self.open_defines.set(self.open_defines.get() + 1);
-        let value = self.defines.get(name).and_then(|value| self.value_of(value, outside));
+        let value = self
+            .defines
+            .get(name)
+            .and_then(|value| self.value_of(value, outside));
         self.open_defines.set(self.open_defines.get() - 1);
         self.values.borrow_mut().insert(name.to_string(), value);
         value
@@ -157,7 +189,11 @@ impl ScriptTypes {
 
     /// A name of the script that looks like the wanted one.
     pub(super) fn suggest(&self, word: &str, name: &str) -> Option<String> {
-        let records = self.record_names.keys().filter(|(kind, _)| keyword(*kind) == word).map(|(_, name)| name.as_str());
+        let records = self
+            .record_names
+            .keys()
+            .filter(|(kind, _)| keyword(*kind) == word)
+            .map(|(_, name)| name.as_str());
         let mut names: Vec<&str> = match word {
             "enum" => self.enums.keys().map(String::as_str).collect(),
             "struct" | "union" => records.collect(),
@@ -176,22 +212,35 @@ fn keyword(kind: CRecordKind) -> &'static str {
 }
 
 fn enum_type(name: Option<String>, names: Vec<(i64, String)>, is_packed: bool) -> EnumType {
-    let (least, most) = names.iter().fold((0, 0), |(least, most), (value, _)| (*value.min(&least), *value.max(&most)));
+    let (least, most) = names.iter().fold((0, 0), |(least, most), (value, _)| {
+        (*value.min(&least), *value.max(&most))
+    });
     let signed = least < 0;
     let fits = |size: u32| {
         let bits = size * 8 - u32::from(signed);
         least >= -(1i128 << bits.min(63)) as i64 && i128::from(most) < 1i128 << bits
     };
     let smallest: &[u32] = if is_packed { &[1, 2, 4] } else { &[4] };
-    let size = smallest.iter().copied().find(|size| fits(*size)).unwrap_or(8);
-    EnumType { name, size, signed, names: Arc::new(names) }
+    let size = smallest
+        .iter()
+        .copied()
+        .find(|size| fits(*size))
+        .unwrap_or(8);
+    EnumType {
+        name,
+        size,
+        signed,
+        names: Arc::new(names),
+    }
 }
 
 impl Types<'_> {
     /// Members of a struct of the script, by the rules of the C ABI.
     pub(super) fn lay_out_script(&self, number: u32) -> Laid {
         let name = self.script.record_name(number);
-        let Some(record) = self.script.definition(number) else { return Laid::empty(name) };
+        let Some(record) = self.script.definition(number) else {
+            return Laid::empty(name);
+        };
         let mut placer = Placer::new(record.kind == CRecordKind::Union);
         let mut members = Vec::with_capacity(record.fields.len());
         for field in &record.fields {
@@ -200,14 +249,29 @@ impl Types<'_> {
         let (size, align) = placer.finish(self.wanted_align(&record.attributes).unwrap_or(1));
         if size > MAX_BYTES {
             let message = format!("`{name}` is larger than {} MiB", MAX_BYTES >> 20);
-            self.report(Diagnostic::error("type-too-large", record.span, message).label("larger than any traced object"));
+            self.report(
+                Diagnostic::error("type-too-large", record.span, message)
+                    .label("larger than any traced object"),
+            );
             return Laid::empty(name);
         }
-        let def = StructDef { name, size: size as u32, members };
-        Laid { def: Arc::new(def), align: Some(align as u32) }
+        let def = StructDef {
+            name,
+            size: size as u32,
+            members,
+        };
+        Laid {
+            def: Arc::new(def),
+            align: Some(align as u32),
+        }
     }
 
-    fn place_field(&self, field: &CField, is_packed: bool, placer: &mut Placer) -> Option<crate::ty::Member> {
+    fn place_field(
+        &self,
+        field: &CField,
+        is_packed: bool,
+        placer: &mut Placer,
+    ) -> Option<crate::ty::Member> {
         let ty = self.c_type(&field.ty, 0);
         self.refuse_self(&ty, field.span);
         if ty == Type::Error && field.bit_width.is_some() {
@@ -220,7 +284,13 @@ impl Types<'_> {
         if let Some(width) = &field.bit_width {
             let width = self.bit_width(width, size, field.span)?;
             let is_named = field.name.is_some();
-            let at = placer.place_bits(BitField { size, width: u64::from(width), is_packed, align, is_named });
+            let at = placer.place_bits(BitField {
+                size,
+                width: u64::from(width),
+                is_packed,
+                align,
+                is_named,
+            });
             return is_named.then(|| member(name, at as u32, Some(width), ty));
         }
         let natural = if is_packed { 1 } else { natural };
@@ -230,12 +300,20 @@ impl Types<'_> {
     }
 
     fn bit_width(&self, width: &Expr, size: u64, span: Span) -> Option<u32> {
-        let value = self.script.value_of(width, &mut |name| self.kernel_constant(name));
+        let value = self
+            .script
+            .value_of(width, &mut |name| self.kernel_constant(name));
         match value {
             Some(bits) if (0..=i128::from(size * 8)).contains(&bits) => Some(bits as u32),
             _ => {
-                let message = format!("the width of a bit-field is a constant from 0 to {}", size * 8);
-                self.report(Diagnostic::error("bad-bit-width", span, message).label("this does not fit its type"));
+                let message = format!(
+                    "the width of a bit-field is a constant from 0 to {}",
+                    size * 8
+                );
+                self.report(
+                    Diagnostic::error("bad-bit-width", span, message)
+                        .label("this does not fit its type"),
+                );
                 None
             }
         }
@@ -251,14 +329,21 @@ impl Types<'_> {
             && self.open.borrow().contains(of)
         {
             let message = format!("`{}` contains itself", self.name(*of));
-            self.report(Diagnostic::error("endless-struct", span, message).help("use a pointer to it"));
+            self.report(
+                Diagnostic::error("endless-struct", span, message).help("use a pointer to it"),
+            );
         }
     }
 
     fn wanted_align(&self, attributes: &CAttributes) -> Option<u64> {
-        let written = attributes.aligned.as_ref().and_then(|expr| self.script.value_of(expr, &mut |_| None));
+        let written = attributes
+            .aligned
+            .as_ref()
+            .and_then(|expr| self.script.value_of(expr, &mut |_| None));
         match written {
-            Some(align) if (1..=4096).contains(&align) && (align as u64).is_power_of_two() => Some(align as u64),
+            Some(align) if (1..=4096).contains(&align) && (align as u64).is_power_of_two() => {
+                Some(align as u64)
+            }
             _ => attributes.aligned_max.then_some(MAX_ALIGN),
         }
     }
@@ -272,11 +357,15 @@ impl Types<'_> {
             CType::Void => Type::Opaque("void".into()),
             CType::Function => Type::Opaque("function".into()),
             CType::Named(name) => self.c_name(name, depth),
-            CType::Record(kind, name) => self.or_report(self.struct_named(*kind, &name.text, name.span)),
+            CType::Record(kind, name) => {
+                self.or_report(self.struct_named(*kind, &name.text, name.span))
+            }
             CType::Enum(name) => self.or_report(self.enum_named(&name.text, name.span)),
             CType::Inline(record) => {
                 let number = self.script.inline_record(record);
-                Type::Struct(self.intern(Origin::Script(number), || self.script.record_name(number)))
+                Type::Struct(
+                    self.intern(Origin::Script(number), || self.script.record_name(number)),
+                )
             }
             CType::InlineEnum => Type::U32,
             CType::Pointer(to) => Type::pointer(self.c_pointee(to, depth + 1), Space::Unknown),
@@ -297,7 +386,9 @@ impl Types<'_> {
         match to {
             CType::Record(kind, name) => self
                 .struct_named(*kind, &name.text, name.span)
-                .unwrap_or_else(|_| Type::Opaque(format!("{} {}", keyword(*kind), name.text).into())),
+                .unwrap_or_else(|_| {
+                    Type::Opaque(format!("{} {}", keyword(*kind), name.text).into())
+                }),
             other => self.c_type(other, depth),
         }
     }
@@ -310,7 +401,10 @@ impl Types<'_> {
         };
         match len {
             Ok(len) if len > 0 && is_char(of) => Type::String { size: len },
-            Ok(len) => Type::Array { element: Arc::new(element), len },
+            Ok(len) => Type::Array {
+                element: Arc::new(element),
+                len,
+            },
             Err(problem) => {
                 self.report(problem);
                 Type::Error
@@ -320,17 +414,21 @@ impl Types<'_> {
 
     /// The length of an array of `element`, if it is a constant of sensible size.
     pub(super) fn array_len(&self, len: &Expr, element: &Type) -> Result<u32, Diagnostic> {
-        let value = self.script.value_of(len, &mut |name| self.kernel_constant(name));
+        let value = self
+            .script
+            .value_of(len, &mut |name| self.kernel_constant(name));
         let Some(value) = value else {
             let message = "the length of an array must be a constant";
-            return Err(Diagnostic::error("bad-array-length", len.span, message).label("not known before the script runs"));
+            return Err(Diagnostic::error("bad-array-length", len.span, message)
+                .label("not known before the script runs"));
         };
         let most = MAX_BYTES / u64::from(self.size_of(element).max(1));
         match u64::try_from(value) {
             Ok(value) if value <= most => Ok(value as u32),
             _ => {
                 let message = format!("an array of {value} elements is not possible here");
-                Err(Diagnostic::error("bad-array-length", len.span, message).label(format!("from 0 to {most}")))
+                Err(Diagnostic::error("bad-array-length", len.span, message)
+                    .label(format!("from 0 to {most}")))
             }
         }
     }

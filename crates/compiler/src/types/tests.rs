@@ -15,10 +15,22 @@ fn parse(c: &str) -> Script {
 
 fn show(types: &Types<'_>, of: StructRef) -> String {
     let def = types.def(of);
-    let mut text = format!("{} size {} align {}\n", def.name, def.size, types.align_of(&Type::Struct(of)));
+    let mut text = format!(
+        "{} size {} align {}\n",
+        def.name,
+        def.size,
+        types.align_of(&Type::Struct(of))
+    );
     for member in &def.members {
-        let bits = member.bits.map_or(String::new(), |(low, width)| format!(" bits {low}+{width}"));
-        text += &format!("  {:3}{bits} {}: {}\n", member.offset, member.name, types.display(&member.ty));
+        let bits = member
+            .bits
+            .map_or(String::new(), |(low, width)| format!(" bits {low}+{width}"));
+        text += &format!(
+            "  {:3}{bits} {}: {}\n",
+            member.offset,
+            member.name,
+            types.display(&member.ty)
+        );
     }
     text
 }
@@ -130,9 +142,12 @@ fn mistakes_in_definitions_are_reported() {
             [bad-bit-width] the width of a bit-field is a constant from 0 to 32
         "#]],
     );
-    check("struct z { int a; }", expect![[r#"
+    check(
+        "struct z { int a; }",
+        expect![[r#"
         [unknown-type] there is no type `struct x`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -147,7 +162,12 @@ fn defines_that_need_themselves_have_no_value() {
     let types = Types::new(&machine, &script.c);
     assert_eq!(types.constant("A"), None);
     assert_eq!(types.constant("C20"), Some(Constant::Int(1 << 20)));
-    assert_eq!(types.constant("S"), Some(Constant::Str(StrLit { bytes: b"text".to_vec() })));
+    assert_eq!(
+        types.constant("S"),
+        Some(Constant::Str(StrLit {
+            bytes: b"text".to_vec()
+        }))
+    );
     assert_eq!(types.enumerator("NEXT").map(|(_, value)| value), Some(4));
 }
 
@@ -157,7 +177,9 @@ fn members_are_found_inside_anonymous_ones() {
     let machine = Machine::at(folder.path());
     let script = parse("struct x { int a; union { struct { int deep; }; long other; }; }");
     let types = Types::new(&machine, &script.c);
-    let Ok(Type::Struct(x)) = types.struct_named(CRecordKind::Struct, "x", Span::default()) else { panic!() };
+    let Ok(Type::Struct(x)) = types.struct_named(CRecordKind::Struct, "x", Span::default()) else {
+        panic!()
+    };
     assert_eq!(types.member(x, "deep"), Some((8, None, Type::I32)));
     assert_eq!(types.member(x, "none"), None);
     assert_eq!(types.member_names(x), ["a", "deep", "other"]);
@@ -182,7 +204,9 @@ fn names_mean_types() {
         ("no_such_t", "unknown-type"),
     ]);
     for (name, expected) in cases {
-        let found = types.resolve_name(name, Span::default()).map_or_else(|e| e.code.to_string(), |ty| types.display(&ty));
+        let found = types
+            .resolve_name(name, Span::default())
+            .map_or_else(|e| e.code.to_string(), |ty| types.display(&ty));
         assert_eq!(found, expected, "{name}");
     }
 }
@@ -194,11 +218,26 @@ fn layouts_of_composites() {
     let machine = Machine::at(folder.path());
     let script = parse("struct x { char name[4]; unsigned a : 3; unsigned b : 9; }");
     let types = Types::new(&machine, &script.c);
-    let x = types.struct_named(CRecordKind::Struct, "x", Span::default()).unwrap();
-    let tuple = Type::Tuple(Arc::new(vec![Type::U8, Type::U16, Type::String { size: 5 }, Type::I64]));
+    let x = types
+        .struct_named(CRecordKind::Struct, "x", Span::default())
+        .unwrap();
+    let tuple = Type::Tuple(Arc::new(vec![
+        Type::U8,
+        Type::U16,
+        Type::String { size: 5 },
+        Type::I64,
+    ]));
     let layout = types.layout(&tuple);
-    let fathom_bpf::Layout::Tuple { size, fields } = &layout else { panic!("{layout:?}") };
-    assert_eq!((*size, fields.iter().map(|field| field.offset).collect::<Vec<_>>()), (24, vec![0, 2, 4, 16]));
+    let fathom_bpf::Layout::Tuple { size, fields } = &layout else {
+        panic!("{layout:?}")
+    };
+    assert_eq!(
+        (
+            *size,
+            fields.iter().map(|field| field.offset).collect::<Vec<_>>()
+        ),
+        (24, vec![0, 2, 4, 16])
+    );
     expect![[r#"
         Record {
             name: "struct x",
@@ -256,22 +295,51 @@ fn kernel_types_of_this_host() {
     let script = parse("struct own { struct list_head list; pid_t pid; }");
     let types = Types::new(&machine, &script.c);
     let named = |name: &str| types.struct_named(CRecordKind::Struct, name, Span::default());
-    let Ok(Type::Struct(task)) = named("task_struct") else { panic!() };
-    assert_eq!(named("task_struct"), Ok(Type::Struct(task)), "the same definition has the same number");
+    let Ok(Type::Struct(task)) = named("task_struct") else {
+        panic!()
+    };
+    assert_eq!(
+        named("task_struct"),
+        Ok(Type::Struct(task)),
+        "the same definition has the same number"
+    );
     let (_, _, comm) = types.member(task, "comm").unwrap();
     assert_eq!(types.display(&comm), "string[16]");
     let (_, _, parent) = types.member(task, "real_parent").unwrap();
     assert_eq!(parent, Type::pointer(Type::Struct(task), Space::Unknown));
-    assert_eq!(types.display(&in_space(parent, Space::Kernel)), "struct task_struct *");
-    assert_eq!(types.align_of(&Type::Struct(task)), 64.min(types.align_of(&Type::Struct(task))));
-    assert!(types.suggest_member(task, "stat").contains(&"__state".to_string()));
-    let Ok(Type::Struct(own)) = named("own") else { panic!() };
+    assert_eq!(
+        types.display(&in_space(parent, Space::Kernel)),
+        "struct task_struct *"
+    );
+    assert_eq!(
+        types.align_of(&Type::Struct(task)),
+        64.min(types.align_of(&Type::Struct(task)))
+    );
+    assert!(
+        types
+            .suggest_member(task, "stat")
+            .contains(&"__state".to_string())
+    );
+    let Ok(Type::Struct(own)) = named("own") else {
+        panic!()
+    };
     assert_eq!(types.member(own, "pid"), Some((16, None, Type::I32)));
-    let Type::Pointer { to, .. } = types.c_text("const struct list_head *", Space::Kernel) else { panic!() };
-    assert_eq!(*to, named("list_head").unwrap(), "a struct that was named before BTF was asked is the same");
-    let Type::Pointer { to, .. } = types.c_text("struct sockaddr_in *", Space::User) else { panic!() };
+    let Type::Pointer { to, .. } = types.c_text("const struct list_head *", Space::Kernel) else {
+        panic!()
+    };
+    assert_eq!(
+        *to,
+        named("list_head").unwrap(),
+        "a struct that was named before BTF was asked is the same"
+    );
+    let Type::Pointer { to, .. } = types.c_text("struct sockaddr_in *", Space::User) else {
+        panic!()
+    };
     let Type::Struct(address) = *to else { panic!() };
-    assert_eq!(types.member(address, "sin_port"), Some((2, None, Type::U16)));
+    assert_eq!(
+        types.member(address, "sin_port"),
+        Some((2, None, Type::U16))
+    );
     let (ty, _) = types.enumerator("TCP_ESTABLISHED").unwrap();
     assert!(matches!(ty, Type::Enum(_)));
     assert!(types.layout(&Type::Struct(task)).size() > 1000);

@@ -46,7 +46,11 @@ impl Types<'_> {
             ["union", name] => self.struct_named(CRecordKind::Union, name, Span::default()),
             ["enum", name] => self.enum_named(name, Span::default()),
             ["void"] => return Type::Opaque("void".into()),
-            _ => return self.near_name(&base_name(&words)).unwrap_or_else(|| Type::Opaque(words.join(" ").into())),
+            _ => {
+                return self
+                    .near_name(&base_name(&words))
+                    .unwrap_or_else(|| Type::Opaque(words.join(" ").into()));
+            }
         };
         found.unwrap_or_else(|_| Type::Opaque(words.join(" ").into()))
     }
@@ -55,7 +59,9 @@ impl Types<'_> {
 /// The words of a type without qualifiers.
 fn words(text: &str) -> Vec<&str> {
     let is_qualifier = |word: &&str| matches!(*word, "const" | "volatile" | "__user" | "restrict");
-    text.split_ascii_whitespace().filter(|word| !is_qualifier(word)).collect()
+    text.split_ascii_whitespace()
+        .filter(|word| !is_qualifier(word))
+        .collect()
 }
 
 /// `long unsigned int` and `unsigned long` are one type.
@@ -63,7 +69,14 @@ fn base_name(words: &[&str]) -> String {
     if !words.contains(&"unsigned") && !words.contains(&"long") && !words.contains(&"short") {
         return words.join(" ");
     }
-    let sign = if words.contains(&"unsigned") { "unsigned " } else { "" };
-    let size = ["char", "short", "long"].into_iter().find(|size| words.contains(size)).unwrap_or("int");
+    let sign = if words.contains(&"unsigned") {
+        "unsigned "
+    } else {
+        ""
+    };
+    let size = ["char", "short", "long"]
+        .into_iter()
+        .find(|size| words.contains(size))
+        .unwrap_or("int");
     format!("{sign}{size}")
 }

@@ -35,7 +35,11 @@ pub struct Args {
 
 /// Checks the script; the result is the exit code.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
-    let file = args.execute.is_none().then_some(args.file.as_deref()).flatten();
+    let file = args
+        .execute
+        .is_none()
+        .then_some(args.file.as_deref())
+        .flatten();
     let source = super::read_source(args.execute.as_deref(), file)?;
     match args.emit.as_deref() {
         Some("tokens") => return write(args, dump_tokens(&source.text).as_bytes()),
@@ -55,20 +59,30 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     };
     let compiled = fathom::compile(&source, &machine, &options);
     super::show(&source, &compiled.diagnostics, true);
-    let Some(object) = &compiled.object else { return Ok(super::WRONG_INPUT) };
+    let Some(object) = &compiled.object else {
+        return Ok(super::WRONG_INPUT);
+    };
     match args.emit.as_deref() {
-        Some("hir") => write(args, format!("{:#?}\n{:#?}\n", compiled.maps, compiled.bodies).as_bytes()),
+        Some("hir") => write(
+            args,
+            format!("{:#?}\n{:#?}\n", compiled.maps, compiled.bodies).as_bytes(),
+        ),
         Some("ir") => {
-            let functions = compiled.programs.iter().map(|program| format!("{program}\n"));
+            let functions = compiled
+                .programs
+                .iter()
+                .map(|program| format!("{program}\n"));
             write(args, functions.collect::<String>().as_bytes())
         }
         Some("bpf") => {
             let numbers = 0..object.programs.len() as u32;
-            let programs = numbers.map(|number| fathom_bpf::text::program(object, ProgramId(number)));
+            let programs =
+                numbers.map(|number| fathom_bpf::text::program(object, ProgramId(number)));
             write(args, programs.collect::<String>().as_bytes())
         }
         Some("object") if args.output.is_some() => {
-            let elf = fathom_bpf::elf::write(object).context("cannot write the script as an ELF object")?;
+            let elf = fathom_bpf::elf::write(object)
+                .context("cannot write the script as an ELF object")?;
             write(args, &elf)
         }
         Some("object") => write(args, fathom_bpf::text::object(object).as_bytes()),
@@ -78,8 +92,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 
 fn write(args: &Args, bytes: &[u8]) -> anyhow::Result<u8> {
     match &args.output {
-        Some(path) => std::fs::write(path, bytes).with_context(|| format!("cannot write {path}"))?,
-        None => std::io::stdout().write_all(bytes).context("cannot write output")?,
+        Some(path) => {
+            std::fs::write(path, bytes).with_context(|| format!("cannot write {path}"))?
+        }
+        None => std::io::stdout()
+            .write_all(bytes)
+            .context("cannot write output")?,
     }
     Ok(0)
 }

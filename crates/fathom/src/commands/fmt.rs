@@ -39,7 +39,9 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
                 eprintln!("{file} is not formatted");
                 code = super::WRONG_INPUT;
             }
-            Ok(text) => std::fs::write(file, text).with_context(|| format!("cannot write {file}"))?,
+            Ok(text) => {
+                std::fs::write(file, text).with_context(|| format!("cannot write {file}"))?
+            }
             Err(problems) => {
                 super::show(&source, &problems, true);
                 code = super::WRONG_INPUT;

@@ -15,13 +15,28 @@ pub fn run(_args: &Args) -> anyhow::Result<u8> {
     if let Some(release) = machine.kernel_release() {
         println!("kernel      {release}");
     }
-    println!("BTF         {}", if machine.btf().is_ok() { "yes" } else { "no" });
-    println!("tracefs     {}", if machine.tracefs().is_ok() { "yes" } else { "no" });
+    println!(
+        "BTF         {}",
+        if machine.btf().is_ok() { "yes" } else { "no" }
+    );
+    println!(
+        "tracefs     {}",
+        if machine.tracefs().is_ok() {
+            "yes"
+        } else {
+            "no"
+        }
+    );
     println!();
     println!("{:<8} {:<9} feature", "here", "since");
     for feature in Feature::ALL {
         let found = features::probe(*feature, &machine);
-        println!("{:<8} {:<9} {}", if found { "yes" } else { "no" }, feature.since(), feature.description());
+        println!(
+            "{:<8} {:<9} {}",
+            if found { "yes" } else { "no" },
+            feature.since(),
+            feature.description()
+        );
     }
     Ok(0)
 }

@@ -26,10 +26,17 @@ pub struct Args {
 /// Prints what matches; 1 if nothing does.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let machine = Machine::at("/");
-    let options = ListOptions { verbose: args.verbose, pid: args.pid };
+    let options = ListOptions {
+        verbose: args.verbose,
+        pid: args.pid,
+    };
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut is_empty = true;
-    for listing in list(args.pattern.as_deref().unwrap_or_default(), &machine, options) {
+    for listing in list(
+        args.pattern.as_deref().unwrap_or_default(),
+        &machine,
+        options,
+    ) {
         is_empty = false;
         let mut text = listing.name + "\n";
         for (ty, name) in &listing.args {
@@ -42,7 +49,10 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     // A reader that went away has seen what it wanted.
     let _ = out.flush();
     if is_empty {
-        eprintln!("nothing matches `{}`", args.pattern.as_deref().unwrap_or_default());
+        eprintln!(
+            "nothing matches `{}`",
+            args.pattern.as_deref().unwrap_or_default()
+        );
         return Ok(super::WRONG_INPUT);
     }
     Ok(0)

@@ -29,13 +29,18 @@ pub fn read_source(script: Option<&str>, file: Option<&str>) -> anyhow::Result<S
     match file {
         Some("-") | None => {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("cannot read the script from standard input")?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("cannot read the script from standard input")?;
             Ok(Source::text("stdin", text))
         }
         Some(path) => {
             let bytes = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;
-            let text = String::from_utf8(bytes).with_context(|| format!("{path} is not UTF-8 text"))?;
-            let name = Path::new(path).file_name().map_or(path.into(), |name| name.to_string_lossy());
+            let text =
+                String::from_utf8(bytes).with_context(|| format!("{path} is not UTF-8 text"))?;
+            let name = Path::new(path)
+                .file_name()
+                .map_or(path.into(), |name| name.to_string_lossy());
             Ok(Source::text(name, text))
         }
     }
@@ -55,8 +60,19 @@ pub fn show(source: &Source, diagnostics: &[Diagnostic], with_warnings: bool) {
 pub fn probe_features(machine: &Machine) -> Features {
     use Feature::*;
     let wanted = [
-        RingBuffer, BpfLoop, ForEachMapElem, AttachCookie, AtomicFetch, KprobeMulti, KprobeSession, UprobeMulti,
-        UprobeSession, TracepointBtf, KtimeBoot, KtimeTai, Strncmp,
+        RingBuffer,
+        BpfLoop,
+        ForEachMapElem,
+        AttachCookie,
+        AtomicFetch,
+        KprobeMulti,
+        KprobeSession,
+        UprobeMulti,
+        UprobeSession,
+        TracepointBtf,
+        KtimeBoot,
+        KtimeTai,
+        Strncmp,
     ];
     let found = FeatureSet::probe(&wanted, machine);
     Features {
@@ -78,5 +94,7 @@ pub fn probe_features(machine: &Machine) -> Features {
 
 /// Environment variables that scripts listen to.
 pub fn environment() -> std::collections::BTreeMap<String, String> {
-    std::env::vars().filter(|(name, _)| name.starts_with("BPFTRACE_")).collect()
+    std::env::vars()
+        .filter(|(name, _)| name.starts_with("BPFTRACE_"))
+        .collect()
 }

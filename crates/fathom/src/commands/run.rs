@@ -63,13 +63,19 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         features: super::probe_features(&machine),
         pid: args.pid,
         child_pid: child.as_ref().map(Child::pid),
-        child_path: args.command.as_deref().and_then(|command| command.split_whitespace().next()).map(str::to_owned),
+        child_path: args
+            .command
+            .as_deref()
+            .and_then(|command| command.split_whitespace().next())
+            .map(str::to_owned),
         allow_unsafe: args.allow_unsafe,
         ..Options::default()
     };
     let compiled = fathom::compile(&source, &machine, &options);
     super::show(&source, &compiled.diagnostics, !args.no_warnings);
-    let Some(object) = compiled.object else { return Ok(super::WRONG_INPUT) };
+    let Some(object) = compiled.object else {
+        return Ok(super::WRONG_INPUT);
+    };
     let trailer = object.settings.string_trailer.clone();
     let target = match (args.pid, child) {
         (_, Some(child)) => Target::Child(child),
@@ -94,7 +100,10 @@ fn split_params(args: &Args) -> (Option<&str>, Vec<String>) {
     if args.execute.is_none() {
         return (args.file.as_deref(), args.params.clone());
     }
-    (None, args.file.iter().chain(&args.params).cloned().collect())
+    (
+        None,
+        args.file.iter().chain(&args.params).cloned().collect(),
+    )
 }
 
 /// Starts the command; it waits until the probes are on.
@@ -112,12 +121,20 @@ fn helper_errors(args: &Args) -> HelperErrorLevel {
 }
 
 fn output(args: &Args, trailer: &str) -> anyhow::Result<Output<'static>> {
-    let format = if args.format == "json" { OutputFormat::Json } else { OutputFormat::Text };
+    let format = if args.format == "json" {
+        OutputFormat::Json
+    } else {
+        OutputFormat::Text
+    };
     let out: Box<dyn Write> = match &args.output {
-        Some(path) => Box::new(std::fs::File::create(path).with_context(|| format!("cannot write {path}"))?),
+        Some(path) => {
+            Box::new(std::fs::File::create(path).with_context(|| format!("cannot write {path}"))?)
+        }
         None => Box::new(std::io::stdout()),
     };
-    Ok(Output::new(Printer::new(format, trailer), out, std::io::stderr())
-        .buffering(Buffering::default())
-        .quiet(args.quiet))
+    Ok(
+        Output::new(Printer::new(format, trailer), out, std::io::stderr())
+            .buffering(Buffering::default())
+            .quiet(args.quiet),
+    )
 }

@@ -2,13 +2,20 @@
 
 use super::{Dump, Node, quote};
 use crate::ast::{
-    Block, Expr, ExprKind, Field, ForOver, StepPosition, Stmt, StmtKind, TypeExpr, TypeKind, TypeOrExpr,
+    Block, Expr, ExprKind, Field, ForOver, StepPosition, Stmt, StmtKind, TypeExpr, TypeKind,
+    TypeOrExpr,
 };
 
 impl Dump {
     pub(super) fn block(&self, block: &Block) -> Node {
-        let statements = block.statements.iter().map(|statement| self.statement(statement));
-        let value = block.value.iter().map(|value| self.list("value", None, [self.expr(value)]));
+        let statements = block
+            .statements
+            .iter()
+            .map(|statement| self.statement(statement));
+        let value = block
+            .value
+            .iter()
+            .map(|value| self.list("value", None, [self.expr(value)]));
         self.list("block", Some(block.span), statements.chain(value))
     }
 
@@ -18,7 +25,11 @@ impl Dump {
             StmtKind::Expr(expr) => self.expr(expr),
             StmtKind::Assign { target, op, value } => {
                 let op = format!("{}=", op.map_or("", |op| op.symbol()));
-                self.list("assign", span, [Node::Atom(op), self.expr(target), self.expr(value)])
+                self.list(
+                    "assign",
+                    span,
+                    [Node::Atom(op), self.expr(target), self.expr(value)],
+                )
             }
             StmtKind::Discard(value) => self.list("discard", span, [self.expr(value)]),
             StmtKind::Let { name, ty, value } => {
@@ -30,18 +41,40 @@ impl Dump {
             StmtKind::While { condition, body } => {
                 self.list("while", span, [self.expr(condition), self.block(body)])
             }
-            StmtKind::For { variable, over, body } => {
+            StmtKind::For {
+                variable,
+                over,
+                body,
+            } => {
                 let over = match over {
-                    ForOver::Elements(elements) => self.list("elements", None, [self.expr(elements)]),
-                    ForOver::Range { start, end } => self.list("range", None, [self.expr(start), self.expr(end)]),
+                    ForOver::Elements(elements) => {
+                        self.list("elements", None, [self.expr(elements)])
+                    }
+                    ForOver::Range { start, end } => {
+                        self.list("range", None, [self.expr(start), self.expr(end)])
+                    }
                 };
-                self.list("for", span, [Node::atom(format!("${}", variable.text)), over, self.block(body)])
+                self.list(
+                    "for",
+                    span,
+                    [
+                        Node::atom(format!("${}", variable.text)),
+                        over,
+                        self.block(body),
+                    ],
+                )
             }
-            StmtKind::Unroll { count, body } => self.list("unroll", span, [self.expr(count), self.block(body)]),
+            StmtKind::Unroll { count, body } => {
+                self.list("unroll", span, [self.expr(count), self.block(body)])
+            }
             StmtKind::Break => self.list("break", span, []),
             StmtKind::Continue => self.list("continue", span, []),
-            StmtKind::Return(value) => self.list("return", span, value.iter().map(|value| self.expr(value))),
-            StmtKind::Import(import) => self.list("import", span, [Node::Atom(quote(&import.path.bytes))]),
+            StmtKind::Return(value) => {
+                self.list("return", span, value.iter().map(|value| self.expr(value)))
+            }
+            StmtKind::Import(import) => {
+                self.list("import", span, [Node::Atom(quote(&import.path.bytes))])
+            }
             StmtKind::Error => self.list("error", span, []),
         }
     }
@@ -62,35 +95,57 @@ impl Dump {
             ExprKind::Ident(name) => word("name", name.clone()),
             ExprKind::Variable(name) => word("var", name.clone()),
             ExprKind::Map(name) => word("map", format!("@{name}")),
-            ExprKind::MapElement { map, key } => {
-                list("element", vec![Node::atom(format!("@{}", map.text)), self.expr(key)])
+            ExprKind::MapElement { map, key } => list(
+                "element",
+                vec![Node::atom(format!("@{}", map.text)), self.expr(key)],
+            ),
+            ExprKind::Index { base, index } => {
+                list("index", vec![self.expr(base), self.expr(index)])
             }
-            ExprKind::Index { base, index } => list("index", vec![self.expr(base), self.expr(index)]),
             ExprKind::Member { base, field, arrow } => {
                 let field = match field {
                     Field::Named(name) => name.text.clone(),
                     Field::Position(position, _) => position.to_string(),
                 };
-                list(if *arrow { "->" } else { "." }, vec![self.expr(base), Node::Atom(field)])
+                list(
+                    if *arrow { "->" } else { "." },
+                    vec![self.expr(base), Node::Atom(field)],
+                )
             }
             ExprKind::Call { callee, args } => {
                 let args = args.iter().map(|arg| self.expr(arg));
-                list("call", std::iter::once(Node::atom(&callee.text)).chain(args).collect())
+                list(
+                    "call",
+                    std::iter::once(Node::atom(&callee.text))
+                        .chain(args)
+                        .collect(),
+                )
             }
             ExprKind::Unary { op, operand } => {
                 list("unary", vec![Node::atom(op.symbol()), self.expr(operand)])
             }
-            ExprKind::Step { op, position, target } => {
+            ExprKind::Step {
+                op,
+                position,
+                target,
+            } => {
                 let side = match position {
                     StepPosition::Prefix => "prefix",
                     StepPosition::Postfix => "postfix",
                 };
                 list(side, vec![Node::atom(op.symbol()), self.expr(target)])
             }
-            ExprKind::Binary { op, left, right, .. } => {
-                list("binary", vec![Node::atom(op.symbol()), self.expr(left), self.expr(right)])
-            }
-            ExprKind::Ternary { condition, then, otherwise } => {
+            ExprKind::Binary {
+                op, left, right, ..
+            } => list(
+                "binary",
+                vec![Node::atom(op.symbol()), self.expr(left), self.expr(right)],
+            ),
+            ExprKind::Ternary {
+                condition,
+                then,
+                otherwise,
+            } => {
                 let mut nodes = vec![self.expr(condition)];
                 nodes.extend(then.iter().map(|then| self.expr(then)));
                 nodes.push(self.expr(otherwise));
@@ -101,10 +156,16 @@ impl Dump {
             ExprKind::Typeinfo(of) => list("typeinfo", vec![self.type_or_expr(of)]),
             ExprKind::Offsetof { of, path } => {
                 let path: Vec<&str> = path.iter().map(|name| name.text.as_str()).collect();
-                list("offsetof", vec![self.type_or_expr(of), Node::Atom(path.join("."))])
+                list(
+                    "offsetof",
+                    vec![self.type_or_expr(of), Node::Atom(path.join("."))],
+                )
             }
             ExprKind::Type(ty) => list("type", vec![self.ty(ty)]),
-            ExprKind::Tuple(elements) => list("tuple", elements.iter().map(|element| self.expr(element)).collect()),
+            ExprKind::Tuple(elements) => list(
+                "tuple",
+                elements.iter().map(|element| self.expr(element)).collect(),
+            ),
             ExprKind::Record(fields) => {
                 let field = |field: &crate::ast::RecordField| {
                     Node::List(vec![Node::atom(&field.name.text), self.expr(&field.value)])

@@ -13,7 +13,11 @@ pub(super) struct Comments<'a> {
 
 impl<'a> Comments<'a> {
     pub(super) fn new(source: &'a str, list: &'a [Comment]) -> Comments<'a> {
-        Comments { source, list, at: 0 }
+        Comments {
+            source,
+            list,
+            at: 0,
+        }
     }
 
     fn peek(&self) -> Option<Comment> {
@@ -29,7 +33,9 @@ impl<'a> Comments<'a> {
 
     /// Whether a comment that is not printed yet starts in `from..to`.
     pub(super) fn any_between(&self, from: u32, to: u32) -> bool {
-        self.list[self.at..].iter().any(|comment| comment.span.start >= from && comment.span.start < to)
+        self.list[self.at..]
+            .iter()
+            .any(|comment| comment.span.start >= from && comment.span.start < to)
     }
 
     /// The comments before `offset`, each on its own line; `last` is where the text before ended.
@@ -46,7 +52,12 @@ impl<'a> Comments<'a> {
 
     /// Keeps one empty line where the text had any.
     fn blank_line(&self, from: u32, to: u32, out: &mut Vec<Doc>) {
-        let between = Span { start: from, end: to.max(from), ..Span::default() }.text(self.source);
+        let between = Span {
+            start: from,
+            end: to.max(from),
+            ..Span::default()
+        }
+        .text(self.source);
         if between.bytes().filter(|&byte| byte == b'\n').count() > 1 {
             out.push(Doc::BlankLine);
         }
@@ -56,8 +67,13 @@ impl<'a> Comments<'a> {
     pub(super) fn trailing(&mut self, end: u32, limit: u32, last: &mut u32, out: &mut Vec<Doc>) {
         *last = end;
         while let Some(comment) = self.peek().filter(|comment| comment.span.start < limit) {
-            let between = Span { start: *last, end: comment.span.start.max(*last), ..Span::default() };
-            let same_line = comment.span.start >= *last && !between.text(self.source).contains('\n');
+            let between = Span {
+                start: *last,
+                end: comment.span.start.max(*last),
+                ..Span::default()
+            };
+            let same_line =
+                comment.span.start >= *last && !between.text(self.source).contains('\n');
             if !same_line {
                 return;
             }

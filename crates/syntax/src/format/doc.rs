@@ -55,7 +55,11 @@ impl Doc {
 
 /// Lays `doc` out in `width` columns.
 pub(super) fn lay_out(doc: &Doc, width: usize) -> String {
-    let mut writer = Writer { out: String::new(), column: 0, width };
+    let mut writer = Writer {
+        out: String::new(),
+        column: 0,
+        width,
+    };
     // What is still to be written, the next at the end: indentation, whether broken, piece.
     let mut pending: Vec<(usize, bool, &Doc)> = vec![(0, true, doc)];
     while let Some((indent, broken, doc)) = pending.pop() {

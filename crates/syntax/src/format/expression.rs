@@ -13,7 +13,9 @@ const POSTFIX: u8 = 12;
 impl Printer<'_> {
     pub(super) fn expr(&self, expr: &Expr, comments: &mut Comments) -> Doc {
         match &expr.kind {
-            ExprKind::Int(_) | ExprKind::Bool(_) | ExprKind::Error => Doc::text(self.text(expr.span)),
+            ExprKind::Int(_) | ExprKind::Bool(_) | ExprKind::Error => {
+                Doc::text(self.text(expr.span))
+            }
             ExprKind::Str(_) => Doc::Verbatim(self.text(expr.span).to_owned()),
             ExprKind::Param(number) => Doc::text(format!("${number}")),
             ExprKind::ParamCount => Doc::text("$#"),
@@ -23,7 +25,12 @@ impl Printer<'_> {
             ExprKind::MapElement { map, key } => self.element(&map.text, key, comments),
             ExprKind::Index { base, index } => {
                 let base = self.operand(base, POSTFIX, comments);
-                Doc::Concat(vec![base, Doc::text("["), self.expr(index, comments), Doc::text("]")])
+                Doc::Concat(vec![
+                    base,
+                    Doc::text("["),
+                    self.expr(index, comments),
+                    Doc::text("]"),
+                ])
             }
             ExprKind::Member { base, field, arrow } => {
                 let base = self.operand(base, POSTFIX, comments);
@@ -31,7 +38,11 @@ impl Printer<'_> {
                     Field::Named(name) => name.text.clone(),
                     Field::Position(position, _) => position.to_string(),
                 };
-                Doc::Concat(vec![base, Doc::text(if *arrow { "->" } else { "." }), Doc::Text(field)])
+                Doc::Concat(vec![
+                    base,
+                    Doc::text(if *arrow { "->" } else { "." }),
+                    Doc::Text(field),
+                ])
             }
             ExprKind::Call { callee, args } => {
                 let args = args.iter().map(|arg| self.expr(arg, comments)).collect();
@@ -45,19 +56,36 @@ impl Printer<'_> {
                 let operand = self.operand(operand, UNARY, comments);
                 Doc::Concat(vec![Doc::text(op.symbol()), Doc::text(gap), operand])
             }
-            ExprKind::Step { op, position: StepPosition::Prefix, target } => {
-                Doc::Concat(vec![Doc::text(op.symbol()), self.operand(target, UNARY, comments)])
-            }
-            ExprKind::Step { op, position: StepPosition::Postfix, target } => {
-                Doc::Concat(vec![self.operand(target, POSTFIX, comments), Doc::text(op.symbol())])
-            }
+            ExprKind::Step {
+                op,
+                position: StepPosition::Prefix,
+                target,
+            } => Doc::Concat(vec![
+                Doc::text(op.symbol()),
+                self.operand(target, UNARY, comments),
+            ]),
+            ExprKind::Step {
+                op,
+                position: StepPosition::Postfix,
+                target,
+            } => Doc::Concat(vec![
+                self.operand(target, POSTFIX, comments),
+                Doc::text(op.symbol()),
+            ]),
             ExprKind::Binary { .. } => Doc::group(self.binary(expr, comments)),
-            ExprKind::Ternary { condition, then, otherwise } => {
-                self.ternary(condition, then.as_deref(), otherwise, comments)
-            }
+            ExprKind::Ternary {
+                condition,
+                then,
+                otherwise,
+            } => self.ternary(condition, then.as_deref(), otherwise, comments),
             ExprKind::Cast { ty, operand } => {
                 let ty = self.ty(ty, comments);
-                Doc::Concat(vec![Doc::text("("), ty, Doc::text(")"), self.operand(operand, UNARY, comments)])
+                Doc::Concat(vec![
+                    Doc::text("("),
+                    ty,
+                    Doc::text(")"),
+                    self.operand(operand, UNARY, comments),
+                ])
             }
             ExprKind::Sizeof(of) => self.asked("sizeof(", of, comments, ")"),
             ExprKind::Typeinfo(of) => self.asked("typeinfo(", of, comments, ")"),
@@ -69,15 +97,19 @@ impl Printer<'_> {
             ExprKind::Tuple(elements) => self.tuple(elements, comments),
             ExprKind::Record(fields) => {
                 let field = |field: &crate::ast::RecordField| {
-                    Doc::Concat(vec![Doc::text(format!("{}=", field.name.text)), self.expr(&field.value, comments)])
+                    Doc::Concat(vec![
+                        Doc::text(format!("{}=", field.name.text)),
+                        self.expr(&field.value, comments),
+                    ])
                 };
                 list("(", fields.iter().map(field).collect(), ")")
             }
             ExprKind::If(inner) => self.if_expr(inner, comments),
             ExprKind::Block(block) => self.block(block, comments),
-            ExprKind::Comptime(inner) => {
-                Doc::Concat(vec![Doc::text("comptime "), self.operand(inner, UNARY, comments)])
-            }
+            ExprKind::Comptime(inner) => Doc::Concat(vec![
+                Doc::text("comptime "),
+                self.operand(inner, UNARY, comments),
+            ]),
         }
     }
 
@@ -87,12 +119,19 @@ impl Printer<'_> {
         if binding(expr) >= least && !written {
             return self.expr(expr, comments);
         }
-        Doc::group(vec![Doc::text("("), Doc::indent(vec![self.expr(expr, comments)]), Doc::text(")")])
+        Doc::group(vec![
+            Doc::text("("),
+            Doc::indent(vec![self.expr(expr, comments)]),
+            Doc::text(")"),
+        ])
     }
 
     /// A chain of infix operators, broken behind each operator if it is too long.
     fn binary(&self, expr: &Expr, comments: &mut Comments) -> Vec<Doc> {
-        let ExprKind::Binary { op, left, right, .. } = &expr.kind else {
+        let ExprKind::Binary {
+            op, left, right, ..
+        } = &expr.kind
+        else {
             return vec![self.expr(expr, comments)];
         };
         let same = matches!(&left.kind, ExprKind::Binary { op: inner, .. } if inner.precedence() == op.precedence())
@@ -103,11 +142,20 @@ impl Printer<'_> {
             vec![self.operand(left, op.precedence(), comments)]
         };
         docs.push(Doc::text(format!(" {}", op.symbol())));
-        docs.push(Doc::indent(vec![Doc::Line, self.operand(right, op.precedence() + 1, comments)]));
+        docs.push(Doc::indent(vec![
+            Doc::Line,
+            self.operand(right, op.precedence() + 1, comments),
+        ]));
         docs
     }
 
-    fn ternary(&self, condition: &Expr, then: Option<&Expr>, otherwise: &Expr, comments: &mut Comments) -> Doc {
+    fn ternary(
+        &self,
+        condition: &Expr,
+        then: Option<&Expr>,
+        otherwise: &Expr,
+        comments: &mut Comments,
+    ) -> Doc {
         let mut docs = vec![self.operand(condition, TERNARY + 1, comments)];
         match then {
             Some(then) => docs.push(Doc::indent(vec![
@@ -130,16 +178,26 @@ impl Printer<'_> {
     /// `@map[key]`; a tuple with several elements stands without its parentheses.
     fn element(&self, map: &str, key: &Expr, comments: &mut Comments) -> Doc {
         let keys: Vec<Doc> = match &key.kind {
-            ExprKind::Tuple(elements) if elements.len() > 1 => {
-                elements.iter().map(|element| self.expr(element, comments)).collect()
+            ExprKind::Tuple(elements) if elements.len() > 1 => elements
+                .iter()
+                .map(|element| self.expr(element, comments))
+                .collect(),
+            _ => {
+                return Doc::Concat(vec![
+                    Doc::text(format!("@{map}[")),
+                    self.expr(key, comments),
+                    Doc::text("]"),
+                ]);
             }
-            _ => return Doc::Concat(vec![Doc::text(format!("@{map}[")), self.expr(key, comments), Doc::text("]")]),
         };
         list(&format!("@{map}["), keys, "]")
     }
 
     fn tuple(&self, elements: &[Expr], comments: &mut Comments) -> Doc {
-        let docs: Vec<Doc> = elements.iter().map(|element| self.expr(element, comments)).collect();
+        let docs: Vec<Doc> = elements
+            .iter()
+            .map(|element| self.expr(element, comments))
+            .collect();
         if docs.len() == 1 {
             return Doc::Concat(vec![Doc::text("("), Doc::Concat(docs), Doc::text(",)")]);
         }
@@ -160,12 +218,20 @@ impl Printer<'_> {
             TypeKind::Struct(name) => Doc::text(format!("struct {}", name.text)),
             TypeKind::Union(name) => Doc::text(format!("union {}", name.text)),
             TypeKind::Enum(name) => Doc::text(format!("enum {}", name.text)),
-            TypeKind::Sized { name, len } => {
-                Doc::Concat(vec![Doc::text(format!("{name}[")), self.expr(len, comments), Doc::text("]")])
-            }
+            TypeKind::Sized { name, len } => Doc::Concat(vec![
+                Doc::text(format!("{name}[")),
+                self.expr(len, comments),
+                Doc::text("]"),
+            ]),
             TypeKind::Pointer(to) => {
-                let words = matches!(to.kind, TypeKind::Struct(_) | TypeKind::Union(_) | TypeKind::Enum(_));
-                Doc::Concat(vec![self.ty(to, comments), Doc::text(if words { " *" } else { "*" })])
+                let words = matches!(
+                    to.kind,
+                    TypeKind::Struct(_) | TypeKind::Union(_) | TypeKind::Enum(_)
+                );
+                Doc::Concat(vec![
+                    self.ty(to, comments),
+                    Doc::text(if words { " *" } else { "*" }),
+                ])
             }
             TypeKind::Array { of, len } => {
                 let mut docs = vec![self.ty(of, comments), Doc::text("[")];
@@ -192,7 +258,12 @@ fn list(open: &str, docs: Vec<Doc>, close: &str) -> Doc {
         }
         inside.push(doc);
     }
-    Doc::group(vec![Doc::text(open), Doc::indent(inside), Doc::SoftLine, Doc::text(close)])
+    Doc::group(vec![
+        Doc::text(open),
+        Doc::indent(inside),
+        Doc::SoftLine,
+        Doc::text(close),
+    ])
 }
 
 fn binding(expr: &Expr) -> u8 {
@@ -202,7 +273,10 @@ fn binding(expr: &Expr) -> u8 {
         ExprKind::Unary { .. }
         | ExprKind::Cast { .. }
         | ExprKind::Comptime(_)
-        | ExprKind::Step { position: StepPosition::Prefix, .. } => UNARY,
+        | ExprKind::Step {
+            position: StepPosition::Prefix,
+            ..
+        } => UNARY,
         _ => POSTFIX,
     }
 }

@@ -3,7 +3,9 @@
 use super::Printer;
 use super::comments::Comments;
 use super::doc::Doc;
-use crate::ast::{Config, ConfigValue, Function, Item, Macro, MacroParamKind, MapDecl, Probe, Script};
+use crate::ast::{
+    Config, ConfigValue, Function, Item, Macro, MacroParamKind, MapDecl, Probe, Script,
+};
 use crate::span::Span;
 
 impl Printer<'_> {
@@ -19,7 +21,10 @@ impl Printer<'_> {
             comments.leading(span.start, &mut last, &mut out);
             out.push(self.as_written(span));
             comments.skip_to(span.end);
-            let limit = script.items.first().map_or(u32::MAX, |item| item.span().start);
+            let limit = script
+                .items
+                .first()
+                .map_or(u32::MAX, |item| item.span().start);
             comments.trailing(span.end, limit, &mut last, &mut out);
             out.push(Doc::HardLine);
         }
@@ -31,7 +36,10 @@ impl Printer<'_> {
             comments.leading(span.start, &mut last, &mut out);
             out.push(self.item(item, comments));
             comments.skip_to(span.end);
-            let limit = script.items.get(position + 1).map_or(u32::MAX, |item| item.span().start);
+            let limit = script
+                .items
+                .get(position + 1)
+                .map_or(u32::MAX, |item| item.span().start);
             let end = self.behind_semicolon(span.end);
             comments.trailing(end, limit, &mut last, &mut out);
             out.push(Doc::HardLine);
@@ -77,7 +85,10 @@ impl Printer<'_> {
 
     fn config(&self, config: &Config, comments: &mut Comments) -> Doc {
         let mut inside = Vec::new();
-        let mut last = config.entries.first().map_or(config.span.end, |entry| entry.key.span.start);
+        let mut last = config
+            .entries
+            .first()
+            .map_or(config.span.end, |entry| entry.key.span.start);
         for (position, entry) in config.entries.iter().enumerate() {
             inside.push(Doc::HardLine);
             comments.leading(entry.key.span.start, &mut last, &mut inside);
@@ -87,18 +98,34 @@ impl Printer<'_> {
             };
             inside.push(Doc::text(format!("{} = {value};", entry.key.text)));
             comments.skip_to(entry.value_span.end);
-            let limit = config.entries.get(position + 1).map_or(config.span.end, |next| next.key.span.start);
-            comments.trailing(self.behind_semicolon(entry.value_span.end), limit, &mut last, &mut inside);
+            let limit = config
+                .entries
+                .get(position + 1)
+                .map_or(config.span.end, |next| next.key.span.start);
+            comments.trailing(
+                self.behind_semicolon(entry.value_span.end),
+                limit,
+                &mut last,
+                &mut inside,
+            );
         }
         self.rest_of_block(config.span, last, &mut inside, comments);
         if inside.is_empty() {
             return Doc::text("config = {}");
         }
-        Doc::Concat(vec![Doc::text("config = {"), Doc::indent(inside), Doc::HardLine, Doc::text("}")])
+        Doc::Concat(vec![
+            Doc::text("config = {"),
+            Doc::indent(inside),
+            Doc::HardLine,
+            Doc::text("}"),
+        ])
     }
 
     fn map_decl(&self, decl: &MapDecl, comments: &mut Comments) -> Doc {
-        let mut docs = vec![Doc::text(format!("let @{} = {}(", decl.map.text, decl.kind.text))];
+        let mut docs = vec![Doc::text(format!(
+            "let @{} = {}(",
+            decl.map.text, decl.kind.text
+        ))];
         for (position, arg) in decl.args.iter().enumerate() {
             if position > 0 {
                 docs.push(Doc::text(", "));
@@ -147,24 +174,46 @@ impl Printer<'_> {
         if !comments.any_between(whole.start, body.start) {
             return Doc::text(text);
         }
-        let written = Span { end: body.start, ..whole };
+        let written = Span {
+            end: body.start,
+            ..whole
+        };
         comments.skip_to(body.start);
-        let gap = if self.text(written).trim_end_matches(' ').ends_with('\n') { Doc::HardLine } else { Doc::text(" ") };
+        let gap = if self.text(written).trim_end_matches(' ').ends_with('\n') {
+            Doc::HardLine
+        } else {
+            Doc::text(" ")
+        };
         Doc::Concat(vec![self.as_written(written), gap])
     }
 
     fn probe(&self, probe: &Probe, comments: &mut Comments) -> Doc {
-        let name = probe.name.as_ref().map_or(String::new(), |name| format!("{} = ", name.text));
-        let patterns: Vec<&str> = probe.patterns.iter().map(|pattern| pattern.text.as_str()).collect();
+        let name = probe
+            .name
+            .as_ref()
+            .map_or(String::new(), |name| format!("{} = ", name.text));
+        let patterns: Vec<&str> = probe
+            .patterns
+            .iter()
+            .map(|pattern| pattern.text.as_str())
+            .collect();
         if comments.any_between(probe.span.start, probe.body.span.start) {
             let head = self.head(String::new(), probe.span, probe.body.span, comments);
             return Doc::Concat(vec![head, self.block(&probe.body, comments)]);
         }
         let mut head = Vec::new();
-        let line = if patterns.len() > 1 { Doc::HardLine } else { Doc::Line };
+        let line = if patterns.len() > 1 {
+            Doc::HardLine
+        } else {
+            Doc::Line
+        };
         for (position, pattern) in patterns.iter().enumerate() {
             let start = if position == 0 { name.as_str() } else { "" };
-            let comma = if position + 1 < patterns.len() { "," } else { "" };
+            let comma = if position + 1 < patterns.len() {
+                ","
+            } else {
+                ""
+            };
             head.push(Doc::text(format!("{start}{pattern}{comma}")));
             if !comma.is_empty() {
                 head.push(Doc::HardLine);
@@ -173,11 +222,18 @@ impl Printer<'_> {
         if let Some(predicate) = &probe.predicate {
             head.push(line.clone());
             let predicate = self.expr(predicate, comments);
-            head.push(Doc::group(vec![Doc::text("/"), Doc::indent(vec![predicate]), Doc::text("/")]));
+            head.push(Doc::group(vec![
+                Doc::text("/"),
+                Doc::indent(vec![predicate]),
+                Doc::text("/"),
+            ]));
         }
         head.push(line);
         head.push(Doc::text("{"));
-        Doc::Concat(vec![Doc::group(head), self.block_behind_brace(&probe.body, comments)])
+        Doc::Concat(vec![
+            Doc::group(head),
+            self.block_behind_brace(&probe.body, comments),
+        ])
     }
 }
 

@@ -9,14 +9,21 @@ use crate::visit;
 
 impl Printer<'_> {
     pub(super) fn block(&self, block: &Block, comments: &mut Comments) -> Doc {
-        Doc::Concat(vec![Doc::text("{"), self.block_behind_brace(block, comments)])
+        Doc::Concat(vec![
+            Doc::text("{"),
+            self.block_behind_brace(block, comments),
+        ])
     }
 
     /// The inside of a block and its `}`.
     pub(super) fn block_behind_brace(&self, block: &Block, comments: &mut Comments) -> Doc {
         let mut inside = Vec::new();
         let mut last = block.span.start + 1;
-        let mut spans: Vec<Span> = block.statements.iter().map(|statement| statement.span).collect();
+        let mut spans: Vec<Span> = block
+            .statements
+            .iter()
+            .map(|statement| statement.span)
+            .collect();
         spans.extend(block.value.iter().map(|value| self.with_parentheses(value)));
         let first = spans.first().map_or(block.span.end, |span| span.start);
         comments.trailing(last, first, &mut last, &mut inside);
@@ -32,8 +39,15 @@ impl Printer<'_> {
                 (None, None) => {}
             }
             comments.skip_to(span.end);
-            let limit = spans.get(position + 1).map_or(block.span.end, |next| next.start);
-            comments.trailing(self.behind_semicolon(span.end), limit, &mut last, &mut inside);
+            let limit = spans
+                .get(position + 1)
+                .map_or(block.span.end, |next| next.start);
+            comments.trailing(
+                self.behind_semicolon(span.end),
+                limit,
+                &mut last,
+                &mut inside,
+            );
         }
         self.rest_of_block(block.span, last, &mut inside, comments);
         if inside.is_empty() {
@@ -43,7 +57,13 @@ impl Printer<'_> {
     }
 
     /// The comments between the last statement and the `}`.
-    pub(super) fn rest_of_block(&self, block: Span, mut last: u32, inside: &mut Vec<Doc>, comments: &mut Comments) {
+    pub(super) fn rest_of_block(
+        &self,
+        block: Span,
+        mut last: u32,
+        inside: &mut Vec<Doc>,
+        comments: &mut Comments,
+    ) {
         let end = block.end.saturating_sub(1);
         if !comments.any_between(0, end) {
             return;
@@ -59,10 +79,16 @@ impl Printer<'_> {
     fn with_parentheses(&self, expr: &Expr) -> Span {
         let mut span = expr.span;
         loop {
-            let first = self.tokens.partition_point(|token| token.span.start < span.start);
-            let behind = self.tokens.partition_point(|token| token.span.start < span.end);
-            let (Some(before), Some(after)) = (first.checked_sub(1).map(|i| &self.tokens[i]), self.tokens.get(behind))
-            else {
+            let first = self
+                .tokens
+                .partition_point(|token| token.span.start < span.start);
+            let behind = self
+                .tokens
+                .partition_point(|token| token.span.start < span.end);
+            let (Some(before), Some(after)) = (
+                first.checked_sub(1).map(|i| &self.tokens[i]),
+                self.tokens.get(behind),
+            ) else {
                 return span;
             };
             if self.text(before.span) != "(" || self.text(after.span) != ")" {
@@ -73,9 +99,17 @@ impl Printer<'_> {
     }
 
     fn statement(&self, statement: &Stmt, comments: &mut Comments) -> Doc {
-        if self.has_loose_comment(statement.span, |seen| collect_blocks(statement, seen), comments) {
+        if self.has_loose_comment(
+            statement.span,
+            |seen| collect_blocks(statement, seen),
+            comments,
+        ) {
             comments.skip_to(statement.span.end);
-            let semicolon = if needs_semicolon(&statement.kind) { ";" } else { "" };
+            let semicolon = if needs_semicolon(&statement.kind) {
+                ";"
+            } else {
+                ""
+            };
             return Doc::Concat(vec![self.as_written(statement.span), Doc::text(semicolon)]);
         }
         let head = match &statement.kind {
@@ -92,20 +126,40 @@ impl Printer<'_> {
                     docs.push(Doc::text(" : "));
                     docs.push(self.ty(ty, comments));
                 }
-                docs.extend(value.iter().map(|value| self.assigned(" =".to_owned(), value, comments)));
+                docs.extend(
+                    value
+                        .iter()
+                        .map(|value| self.assigned(" =".to_owned(), value, comments)),
+                );
                 Doc::Concat(docs)
             }
-            StmtKind::While { condition, body } => self.loop_statement("while", condition, body, comments),
-            StmtKind::Unroll { count, body } => self.loop_statement("unroll", count, body, comments),
-            StmtKind::For { variable, over, body } => self.for_statement(&variable.text, over, body, comments),
+            StmtKind::While { condition, body } => {
+                self.loop_statement("while", condition, body, comments)
+            }
+            StmtKind::Unroll { count, body } => {
+                self.loop_statement("unroll", count, body, comments)
+            }
+            StmtKind::For {
+                variable,
+                over,
+                body,
+            } => self.for_statement(&variable.text, over, body, comments),
             StmtKind::Break => Doc::text("break"),
             StmtKind::Continue => Doc::text("continue"),
             StmtKind::Return(None) => Doc::text("return"),
-            StmtKind::Return(Some(value)) => Doc::Concat(vec![Doc::text("return "), self.expr(value, comments)]),
-            StmtKind::Import(import) => Doc::text(format!("import {}", self.text(import.path_span))),
+            StmtKind::Return(Some(value)) => {
+                Doc::Concat(vec![Doc::text("return "), self.expr(value, comments)])
+            }
+            StmtKind::Import(import) => {
+                Doc::text(format!("import {}", self.text(import.path_span)))
+            }
             StmtKind::Error => self.as_written(statement.span),
         };
-        let semicolon = if needs_semicolon(&statement.kind) { ";" } else { "" };
+        let semicolon = if needs_semicolon(&statement.kind) {
+            ";"
+        } else {
+            ""
+        };
         Doc::Concat(vec![head, Doc::text(semicolon)])
     }
 
@@ -119,7 +173,12 @@ impl Printer<'_> {
     }
 
     /// Whether a comment stands in `span` outside of the blocks in it.
-    fn has_loose_comment(&self, span: Span, blocks: impl FnOnce(&mut Vec<Span>), comments: &Comments) -> bool {
+    fn has_loose_comment(
+        &self,
+        span: Span,
+        blocks: impl FnOnce(&mut Vec<Span>),
+        comments: &Comments,
+    ) -> bool {
         if !comments.any_between(span.start, span.end) {
             return false;
         }
@@ -139,7 +198,11 @@ impl Printer<'_> {
     fn assigned(&self, op: String, value: &Expr, comments: &mut Comments) -> Doc {
         let stays = matches!(
             value.kind,
-            ExprKind::If(_) | ExprKind::Block(_) | ExprKind::Call { .. } | ExprKind::Tuple(_) | ExprKind::Record(_)
+            ExprKind::If(_)
+                | ExprKind::Block(_)
+                | ExprKind::Call { .. }
+                | ExprKind::Tuple(_)
+                | ExprKind::Record(_)
         );
         let value = self.expr(value, comments);
         if stays {
@@ -148,7 +211,13 @@ impl Printer<'_> {
         Doc::group(vec![Doc::text(op), Doc::indent(vec![Doc::Line, value])])
     }
 
-    fn loop_statement(&self, word: &str, head: &Expr, body: &Block, comments: &mut Comments) -> Doc {
+    fn loop_statement(
+        &self,
+        word: &str,
+        head: &Expr,
+        body: &Block,
+        comments: &mut Comments,
+    ) -> Doc {
         let head = self.condition(word, head, comments);
         Doc::Concat(vec![head, self.block_behind_brace(body, comments)])
     }
@@ -168,7 +237,13 @@ impl Printer<'_> {
         ])
     }
 
-    fn for_statement(&self, variable: &str, over: &ForOver, body: &Block, comments: &mut Comments) -> Doc {
+    fn for_statement(
+        &self,
+        variable: &str,
+        over: &ForOver,
+        body: &Block,
+        comments: &mut Comments,
+    ) -> Doc {
         let mut docs = vec![Doc::text(format!("for (${variable} : "))];
         match over {
             ForOver::Elements(elements) => docs.push(self.expr(elements, comments)),
@@ -196,7 +271,10 @@ impl Printer<'_> {
 
 fn needs_semicolon(kind: &StmtKind) -> bool {
     match kind {
-        StmtKind::While { .. } | StmtKind::For { .. } | StmtKind::Unroll { .. } | StmtKind::Error => false,
+        StmtKind::While { .. }
+        | StmtKind::For { .. }
+        | StmtKind::Unroll { .. }
+        | StmtKind::Error => false,
         StmtKind::Expr(expr) => !matches!(expr.kind, ExprKind::If(_) | ExprKind::Block(_)),
         _ => true,
     }
@@ -205,7 +283,11 @@ fn needs_semicolon(kind: &StmtKind) -> bool {
 /// The spans of the outermost blocks in a statement.
 fn collect_blocks(statement: &Stmt, seen: &mut Vec<Span>) {
     match &statement.kind {
-        StmtKind::While { condition: head, body } | StmtKind::Unroll { count: head, body } => {
+        StmtKind::While {
+            condition: head,
+            body,
+        }
+        | StmtKind::Unroll { count: head, body } => {
             collect_expr_blocks(head, seen);
             seen.push(body.span);
         }

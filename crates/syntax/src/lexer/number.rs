@@ -17,10 +17,16 @@ pub fn read_int(text: &str) -> Result<IntLit, NumberProblem> {
     if let Some(rest) = bare.strip_prefix("0x").or_else(|| bare.strip_prefix("0X")) {
         return read_hex(text, rest);
     }
-    let digits_end = bare.find(|c: char| !c.is_ascii_digit()).unwrap_or(bare.len());
+    let digits_end = bare
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(bare.len());
     let (digits, rest) = bare.split_at(digits_end);
     let (exponent, suffix) = split_exponent(rest);
-    let value = if digits.len() > 1 && digits.starts_with('0') && exponent.is_empty() && !is_duration(suffix) {
+    let value = if digits.len() > 1
+        && digits.starts_with('0')
+        && exponent.is_empty()
+        && !is_duration(suffix)
+    {
         read_octal(text, digits)?
     } else {
         scale(digits, exponent).ok_or_else(|| too_large(text))?
@@ -29,7 +35,9 @@ pub fn read_int(text: &str) -> Result<IntLit, NumberProblem> {
 }
 
 fn read_hex(text: &str, rest: &str) -> Result<IntLit, NumberProblem> {
-    let end = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !c.is_ascii_hexdigit())
+        .unwrap_or(rest.len());
     let (digits, suffix) = rest.split_at(end);
     if digits.is_empty() {
         return Err(problem(format!("`{text}` has no hexadecimal digits"), None));
@@ -41,7 +49,10 @@ fn read_hex(text: &str, rest: &str) -> Result<IntLit, NumberProblem> {
 fn read_octal(text: &str, digits: &str) -> Result<u64, NumberProblem> {
     if digits.contains(['8', '9']) {
         let message = format!("`{text}` starts with 0, so it is octal, and octal digits end at 7");
-        return Err(problem(message, Some("leave the leading zeros out to mean a decimal number")));
+        return Err(problem(
+            message,
+            Some("leave the leading zeros out to mean a decimal number"),
+        ));
     }
     u64::from_str_radix(digits, 8).map_err(|_| too_large(text))
 }
@@ -51,8 +62,14 @@ fn split_exponent(rest: &str) -> (&str, &str) {
     let Some(after) = rest.strip_prefix(['e', 'E']) else {
         return ("", rest);
     };
-    let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-    if end == 0 { ("", rest) } else { after.split_at(end) }
+    let end = after
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(after.len());
+    if end == 0 {
+        ("", rest)
+    } else {
+        after.split_at(end)
+    }
 }
 
 fn scale(digits: &str, exponent: &str) -> Option<u64> {
@@ -83,14 +100,21 @@ fn duration(suffix: &str) -> Option<DurationUnit> {
 
 fn with_suffix(text: &str, value: u64, suffix: &str) -> Result<IntLit, NumberProblem> {
     if let Some(unit) = duration(suffix) {
-        let value = value.checked_mul(unit.nanoseconds()).ok_or_else(|| too_large(text))?;
-        return Ok(IntLit { value, unit: Some(unit) });
+        let value = value
+            .checked_mul(unit.nanoseconds())
+            .ok_or_else(|| too_large(text))?;
+        return Ok(IntLit {
+            value,
+            unit: Some(unit),
+        });
     }
     match suffix.to_ascii_lowercase().as_str() {
         "" | "u" | "l" | "ul" | "lu" | "ll" | "ull" | "llu" => Ok(IntLit { value, unit: None }),
         _ => Err(problem(
             format!("`{suffix}` is no suffix of a number"),
-            Some("durations end in ns, us, ms, s, m, h or d; integers may end in u, l, ul, ll or ull"),
+            Some(
+                "durations end in ns, us, ms, s, m, h or d; integers may end in u, l, ul, ll or ull",
+            ),
         )),
     }
 }

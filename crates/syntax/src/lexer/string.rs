@@ -29,7 +29,8 @@ pub fn unescape(text: &str) -> Unescaped {
 fn escape(text: &str, at: usize, out: &mut Unescaped) -> usize {
     let rest = &text[at + 1..];
     let Some(letter) = rest.chars().next() else {
-        out.problems.push((at, 1, "a lone `\\` at the end of a string".to_owned()));
+        out.problems
+            .push((at, 1, "a lone `\\` at the end of a string".to_owned()));
         return 1;
     };
     let plain = match letter {
@@ -42,7 +43,11 @@ fn escape(text: &str, at: usize, out: &mut Unescaped) -> usize {
         'x' => return number(rest, 1, 16, 2, at, out),
         _ => {
             let length = 1 + letter.len_utf8();
-            out.problems.push((at, length, format!("`\\{}` is no escape", letter.escape_default())));
+            out.problems.push((
+                at,
+                length,
+                format!("`\\{}` is no escape", letter.escape_default()),
+            ));
             return length;
         }
     };
@@ -51,15 +56,34 @@ fn escape(text: &str, at: usize, out: &mut Unescaped) -> usize {
 }
 
 /// Reads up to `most` digits of `radix` after `skip` letters of `rest`; returns the length with the backslash.
-fn number(rest: &str, skip: usize, radix: u32, most: usize, at: usize, out: &mut Unescaped) -> usize {
-    let digits = rest[skip..].bytes().take(most).take_while(|&byte| char::from(byte).is_digit(radix)).count();
+fn number(
+    rest: &str,
+    skip: usize,
+    radix: u32,
+    most: usize,
+    at: usize,
+    out: &mut Unescaped,
+) -> usize {
+    let digits = rest[skip..]
+        .bytes()
+        .take(most)
+        .take_while(|&byte| char::from(byte).is_digit(radix))
+        .count();
     let length = 1 + skip + digits;
     match u8::from_str_radix(&rest[skip..skip + digits], radix) {
         Ok(byte) => out.bytes.push(byte),
         Err(_) if digits == 0 => {
-            out.problems.push((at, length, "`\\x` wants one or two hexadecimal digits".to_owned()));
+            out.problems.push((
+                at,
+                length,
+                "`\\x` wants one or two hexadecimal digits".to_owned(),
+            ));
         }
-        Err(_) => out.problems.push((at, length, format!("`\\{}` is larger than a byte", &rest[..digits]))),
+        Err(_) => out.problems.push((
+            at,
+            length,
+            format!("`\\{}` is larger than a byte", &rest[..digits]),
+        )),
     }
     length
 }

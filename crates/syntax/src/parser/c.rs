@@ -2,7 +2,9 @@
 
 use super::Parser;
 use super::declarator::Declared;
-use crate::ast::c::{CAttributes, CDefs, CEnum, CEnumConstant, CField, CRecord, CRecordKind, CType, CTypedef};
+use crate::ast::c::{
+    CAttributes, CDefs, CEnum, CEnumConstant, CField, CRecord, CRecordKind, CType, CTypedef,
+};
 use crate::ast::{Expr, Name};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
@@ -20,7 +22,10 @@ impl Parser<'_> {
         let token = self.token();
         token.kind == TokenKind::Ident
             && self.text(token.span) == "typedef"
-            && matches!(self.token_at(1).kind, TokenKind::Ident | TokenKind::Keyword(_))
+            && matches!(
+                self.token_at(1).kind,
+                TokenKind::Ident | TokenKind::Keyword(_)
+            )
     }
 
     /// A preprocessor line or a definition.
@@ -39,7 +44,11 @@ impl Parser<'_> {
             let Declared { name, ty, .. } = self.declarator(&mut specifiers.ty);
             self.attributes();
             match name {
-                Some(name) if is_typedef => c.typedefs.push(CTypedef { name, ty, span: self.span_since(start) }),
+                Some(name) if is_typedef => c.typedefs.push(CTypedef {
+                    name,
+                    ty,
+                    span: self.span_since(start),
+                }),
                 Some(name) => self.c_variable(&name),
                 None => break,
             }
@@ -62,8 +71,14 @@ impl Parser<'_> {
     }
 
     fn c_variable(&mut self, name: &Name) {
-        let message = format!("`{}`: variables and functions cannot be defined in C here", name.text);
-        self.report(Diagnostic::error("c-declaration", name.span, message).note("structs, unions, enums and typedefs can"));
+        let message = format!(
+            "`{}`: variables and functions cannot be defined in C here",
+            name.text
+        );
+        self.report(
+            Diagnostic::error("c-declaration", name.span, message)
+                .note("structs, unions, enums and typedefs can"),
+        );
     }
 
     /// Base type, qualifiers and attributes, with the definitions that stand inside.
@@ -75,8 +90,12 @@ impl Parser<'_> {
         loop {
             let token = self.token();
             match token.kind {
-                TokenKind::Keyword(Keyword::Struct) => ty = Some(self.c_record(CRecordKind::Struct, c)),
-                TokenKind::Keyword(Keyword::Union) => ty = Some(self.c_record(CRecordKind::Union, c)),
+                TokenKind::Keyword(Keyword::Struct) => {
+                    ty = Some(self.c_record(CRecordKind::Struct, c))
+                }
+                TokenKind::Keyword(Keyword::Union) => {
+                    ty = Some(self.c_record(CRecordKind::Union, c))
+                }
                 TokenKind::Keyword(Keyword::Enum) => ty = Some(self.enumeration(c)),
                 TokenKind::Ident => {
                     let text = self.text(token.span);
@@ -85,7 +104,9 @@ impl Parser<'_> {
                     }
                     match text {
                         "const" | "volatile" | "static" | "extern" | "inline" | "register" => {}
-                        _ if super::cast::C_BASE_WORDS.contains(&text) && ty.is_none() => words.push(text.to_owned()),
+                        _ if super::cast::C_BASE_WORDS.contains(&text) && ty.is_none() => {
+                            words.push(text.to_owned())
+                        }
                         _ if ty.is_none() && words.is_empty() => {
                             ty = Some(CType::Named(self.name_of(token)));
                         }
@@ -126,7 +147,13 @@ impl Parser<'_> {
             Vec::new()
         });
         merge(&mut attributes, self.attributes());
-        let record = CRecord { kind, name: name.clone(), fields, attributes, span: self.span_since(start) };
+        let record = CRecord {
+            kind,
+            name: name.clone(),
+            fields,
+            attributes,
+            span: self.span_since(start),
+        };
         match name {
             Some(name) => {
                 c.records.push(record);
@@ -165,7 +192,8 @@ impl Parser<'_> {
         if !self.eat(Mark::RightBrace) {
             let span = self.token().span;
             self.report_here(
-                Diagnostic::error("open-block", span, "a `}` is missing before this").also(open, "for this `{`"),
+                Diagnostic::error("open-block", span, "a `}` is missing before this")
+                    .also(open, "for this `{`"),
             );
         }
     }
@@ -177,14 +205,27 @@ impl Parser<'_> {
         let mut specifiers = self.specifiers(c);
         loop {
             let declared = self.declarator(&mut specifiers.ty);
-            let bit_width = if self.eat(Mark::Colon) { Some(self.expression()) } else { None };
+            let bit_width = if self.eat(Mark::Colon) {
+                Some(self.expression())
+            } else {
+                None
+            };
             let mut attributes = specifiers.attributes.clone();
             merge(&mut attributes, self.attributes());
             let anonymous = matches!(declared.ty, CType::Inline(_));
-            let hoisted = matches!(declared.ty, CType::Record(..) | CType::Enum(_) | CType::InlineEnum);
+            let hoisted = matches!(
+                declared.ty,
+                CType::Record(..) | CType::Enum(_) | CType::InlineEnum
+            );
             if declared.name.is_some() || anonymous || bit_width.is_some() {
                 let span = self.span_since(start);
-                fields.push(CField { name: declared.name, ty: declared.ty, bit_width, attributes, span });
+                fields.push(CField {
+                    name: declared.name,
+                    ty: declared.ty,
+                    bit_width,
+                    attributes,
+                    span,
+                });
             } else if !hoisted {
                 self.unexpected("the name of a field");
             }
@@ -213,7 +254,12 @@ impl Parser<'_> {
         if self.at_mark(Mark::LeftBrace) {
             let constants = self.enum_constants(c);
             merge(&mut attributes, self.attributes());
-            c.enums.push(CEnum { name: name.clone(), constants, attributes, span: self.span_since(start) });
+            c.enums.push(CEnum {
+                name: name.clone(),
+                constants,
+                attributes,
+                span: self.span_since(start),
+            });
         } else if name.is_none() {
             self.unexpected("a name or `{`");
             return CType::Error;
@@ -232,7 +278,11 @@ impl Parser<'_> {
             let token = self.bump();
             let name = self.name_of(token);
             self.attributes();
-            let value: Option<Expr> = if self.eat(Mark::Assign) { Some(self.expression()) } else { None };
+            let value: Option<Expr> = if self.eat(Mark::Assign) {
+                Some(self.expression())
+            } else {
+                None
+            };
             constants.push(CEnumConstant { name, value });
             if !self.eat(Mark::Comma) {
                 break;
@@ -241,7 +291,10 @@ impl Parser<'_> {
         self.directives(c);
         if !self.at_mark(Mark::RightBrace) {
             self.unexpected("`,` or `}` in the enum");
-            while !matches!(self.kind(), TokenKind::End | TokenKind::Mark(Mark::RightBrace | Mark::Semicolon)) {
+            while !matches!(
+                self.kind(),
+                TokenKind::End | TokenKind::Mark(Mark::RightBrace | Mark::Semicolon)
+            ) {
                 self.bump();
             }
         }
@@ -268,7 +321,12 @@ fn base_type(words: &[String], span: Span) -> CType {
     } else if let Some(word) = ["float", "_Bool"].into_iter().find(|word| count(word) > 0) {
         word.to_owned()
     } else if count("double") > 0 {
-        (if count("long") > 0 { "long double" } else { "double" }).to_owned()
+        (if count("long") > 0 {
+            "long double"
+        } else {
+            "double"
+        })
+        .to_owned()
     } else if count("char") > 0 {
         (if unsigned {
             "unsigned char"
@@ -286,7 +344,11 @@ fn base_type(words: &[String], span: Span) -> CType {
             (_, 1, _) => "long",
             _ => "long long",
         };
-        if unsigned { format!("unsigned {width}") } else { width.to_owned() }
+        if unsigned {
+            format!("unsigned {width}")
+        } else {
+            width.to_owned()
+        }
     };
     CType::Named(Name { text, span })
 }

@@ -5,13 +5,16 @@ use crate::token::{Keyword, Mark, TokenKind};
 
 /// Names that are types wherever they stand. Others may be types too; only these are certain without declarations.
 const TYPE_NAMES: &[&str] = &[
-    "void", "bool", "int", "char", "short", "long", "unsigned", "signed", "int8", "int16", "int32", "int64", "uint8",
-    "uint16", "uint32", "uint64", "string", "buffer", "inet", "size_t", "ssize_t",
+    "void", "bool", "int", "char", "short", "long", "unsigned", "signed", "int8", "int16", "int32",
+    "int64", "uint8", "uint16", "uint32", "uint64", "string", "buffer", "inet", "size_t",
+    "ssize_t",
 ];
 
 /// Words of C's base types, which may follow each other.
-pub(super) const C_BASE_WORDS: &[&str] =
-    &["void", "int", "char", "short", "long", "unsigned", "signed", "float", "double", "_Bool", "__int128"];
+pub(super) const C_BASE_WORDS: &[&str] = &[
+    "void", "int", "char", "short", "long", "unsigned", "signed", "float", "double", "_Bool",
+    "__int128",
+];
 
 /// How a run of tokens reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,13 +50,22 @@ impl Parser<'_> {
                 | TokenKind::ParamCount
                 | TokenKind::Mark(Mark::LeftParen | Mark::Bang | Mark::Tilde)
                 | TokenKind::Keyword(
-                    Keyword::Sizeof | Keyword::Offsetof | Keyword::True | Keyword::False | Keyword::Comptime,
+                    Keyword::Sizeof
+                    | Keyword::Offsetof
+                    | Keyword::True
+                    | Keyword::False
+                    | Keyword::Comptime,
                 ),
             ) => guess || reading == Reading::Type,
             (
                 Reading::Type,
                 TokenKind::Mark(
-                    Mark::Minus | Mark::Star | Mark::Ampersand | Mark::Increment | Mark::Decrement | Mark::LeftBrace,
+                    Mark::Minus
+                    | Mark::Star
+                    | Mark::Ampersand
+                    | Mark::Increment
+                    | Mark::Decrement
+                    | Mark::LeftBrace,
                 ),
             ) => guess || !self.mark_ahead(behind + 1, Mark::LeftBrace),
             _ => false,
@@ -100,7 +112,12 @@ impl Parser<'_> {
     fn type_extent_bounded(&mut self, at: usize) -> Option<(Reading, usize)> {
         let token = self.token_at(at);
         let repeated = token.kind == TokenKind::Ident && self.text(token.span) == "const";
-        if repeated { None } else { self.type_extent(at).map(|(_, behind)| (Reading::Type, behind)) }
+        if repeated {
+            None
+        } else {
+            self.type_extent(at)
+                .map(|(_, behind)| (Reading::Type, behind))
+        }
     }
 
     fn is_base_word(&mut self, at: usize) -> bool {
@@ -124,8 +141,10 @@ impl Parser<'_> {
                     if length == TokenKind::Mark(Mark::RightBracket) {
                         reading = Reading::Type;
                         at += 2;
-                    } else if matches!(length, TokenKind::Int(_) | TokenKind::Param(_) | TokenKind::Ident)
-                        && self.mark_ahead(at + 2, Mark::RightBracket)
+                    } else if matches!(
+                        length,
+                        TokenKind::Int(_) | TokenKind::Param(_) | TokenKind::Ident
+                    ) && self.mark_ahead(at + 2, Mark::RightBracket)
                     {
                         at += 3;
                     } else {

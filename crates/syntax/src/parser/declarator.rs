@@ -31,7 +31,10 @@ impl Parser<'_> {
         let name = self.declarator_name(&mut modifiers);
         if modifiers.len() > MODIFIERS_MAX {
             self.too_deep();
-            return Declared { name, ty: CType::Error };
+            return Declared {
+                name,
+                ty: CType::Error,
+            };
         }
         let mut ty = if matches!(base, CType::Inline(_)) {
             std::mem::replace(base, CType::Error)
@@ -44,7 +47,10 @@ impl Parser<'_> {
         for modifier in modifiers.into_iter().rev() {
             ty = match modifier {
                 Modifier::Pointer => CType::Pointer(Box::new(ty)),
-                Modifier::Array(len) => CType::Array { of: Box::new(ty), len },
+                Modifier::Array(len) => CType::Array {
+                    of: Box::new(ty),
+                    len,
+                },
                 Modifier::Function => CType::Function,
             };
         }
@@ -52,10 +58,16 @@ impl Parser<'_> {
     }
 
     fn second_of_untagged(&mut self, name: Option<&Name>) {
-        let Some(name) = name.filter(|_| self.diagnostics.is_empty()) else { return };
+        let Some(name) = name.filter(|_| self.diagnostics.is_empty()) else {
+            return;
+        };
         self.report(
-            Diagnostic::error("untagged", name.span, "a struct without a name can have one field only")
-                .help("give the struct a name"),
+            Diagnostic::error(
+                "untagged",
+                name.span,
+                "a struct without a name can have one field only",
+            )
+            .help("give the struct a name"),
         );
     }
 
@@ -65,7 +77,9 @@ impl Parser<'_> {
         let mut name = None;
         if self.at_mark(Mark::LeftParen) {
             self.bump();
-            name = self.nested(|parser| parser.declarator_name(modifiers)).flatten();
+            name = self
+                .nested(|parser| parser.declarator_name(modifiers))
+                .flatten();
             self.expect(Mark::RightParen, "in the declaration");
         } else if self.kind() == TokenKind::Ident && !self.at_attribute() {
             let token = self.bump();
@@ -73,7 +87,11 @@ impl Parser<'_> {
         }
         while modifiers.len() <= MODIFIERS_MAX {
             if self.eat(Mark::LeftBracket) {
-                let len = if self.at_mark(Mark::RightBracket) { None } else { Some(self.expression()) };
+                let len = if self.at_mark(Mark::RightBracket) {
+                    None
+                } else {
+                    Some(self.expression())
+                };
                 self.expect(Mark::RightBracket, "behind the length");
                 modifiers.push(Modifier::Array(len));
             } else if self.at_mark(Mark::LeftParen) {
@@ -95,7 +113,10 @@ impl Parser<'_> {
             match token.kind {
                 TokenKind::Mark(Mark::Star) => pointers = (pointers + 1).min(MODIFIERS_MAX + 1),
                 TokenKind::Ident
-                    if matches!(self.text(token.span), "const" | "volatile" | "restrict" | "__restrict" | "__user") => {}
+                    if matches!(
+                        self.text(token.span),
+                        "const" | "volatile" | "restrict" | "__restrict" | "__user"
+                    ) => {}
                 _ => return pointers,
             }
             self.bump();
@@ -109,7 +130,9 @@ impl Parser<'_> {
             match self.kind() {
                 TokenKind::Mark(Mark::LeftParen) => depth += 1,
                 TokenKind::Mark(Mark::RightParen) => depth -= 1,
-                TokenKind::End | TokenKind::Directive | TokenKind::Mark(Mark::RightBrace | Mark::LeftBrace) => {
+                TokenKind::End
+                | TokenKind::Directive
+                | TokenKind::Mark(Mark::RightBrace | Mark::LeftBrace) => {
                     self.unexpected("`)`");
                     return;
                 }
@@ -125,7 +148,10 @@ impl Parser<'_> {
     fn at_attribute(&mut self) -> bool {
         let token = self.token();
         token.kind == TokenKind::Ident
-            && matches!(self.text(token.span), "__attribute__" | "__attribute" | "__packed" | "__aligned")
+            && matches!(
+                self.text(token.span),
+                "__attribute__" | "__attribute" | "__packed" | "__aligned"
+            )
     }
 
     /// The attributes that come next.
@@ -146,7 +172,8 @@ impl Parser<'_> {
             return true;
         }
         self.bump();
-        let double = self.expect(Mark::LeftParen, "behind `__attribute__`") && self.eat(Mark::LeftParen);
+        let double =
+            self.expect(Mark::LeftParen, "behind `__attribute__`") && self.eat(Mark::LeftParen);
         while matches!(self.kind(), TokenKind::Ident | TokenKind::Keyword(_)) {
             self.attribute(attributes);
             if !self.eat(Mark::Comma) {
@@ -168,7 +195,13 @@ impl Parser<'_> {
             "aligned" if self.eat(Mark::LeftParen) => {
                 let aligned = Some(self.expression());
                 self.expect(Mark::RightParen, "behind the alignment");
-                merge(attributes, CAttributes { aligned, ..CAttributes::default() });
+                merge(
+                    attributes,
+                    CAttributes {
+                        aligned,
+                        ..CAttributes::default()
+                    },
+                );
             }
             "aligned" => attributes.aligned_max = true,
             _ if self.at_mark(Mark::LeftParen) => self.skip_parentheses(),

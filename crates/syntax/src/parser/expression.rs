@@ -28,11 +28,22 @@ impl Parser<'_> {
         if !self.eat(Mark::Question) {
             return condition;
         }
-        let then = if self.at_mark(Mark::Colon) { None } else { Some(Box::new(self.expression())) };
+        let then = if self.at_mark(Mark::Colon) {
+            None
+        } else {
+            Some(Box::new(self.expression()))
+        };
         self.expect(Mark::Colon, "between the two values of `?`");
         let otherwise = Box::new(self.expression());
         let span = condition.span.to(otherwise.span);
-        self.expr(ExprKind::Ternary { condition: Box::new(condition), then, otherwise }, span)
+        self.expr(
+            ExprKind::Ternary {
+                condition: Box::new(condition),
+                then,
+                otherwise,
+            },
+            span,
+        )
     }
 
     /// Infix operators that bind at least as tightly as `least`.
@@ -50,7 +61,12 @@ impl Parser<'_> {
             let right = self.binary(op.precedence() + 1);
             let span = left.span.to(right.span);
             left = self.expr(
-                ExprKind::Binary { op, op_span, left: Box::new(left), right: Box::new(right) },
+                ExprKind::Binary {
+                    op,
+                    op_span,
+                    left: Box::new(left),
+                    right: Box::new(right),
+                },
                 span,
             );
         }
@@ -110,7 +126,11 @@ impl Parser<'_> {
     fn unary_plus(&mut self) -> Expr {
         let span = self.token().span;
         let message = "there is no prefix `+`";
-        self.report_here(Diagnostic::error("unary-plus", span, message).fix("leave it out", span, ""));
+        self.report_here(Diagnostic::error("unary-plus", span, message).fix(
+            "leave it out",
+            span,
+            "",
+        ));
         self.bump();
         self.nested_expr(Self::unary)
     }
@@ -122,9 +142,23 @@ impl Parser<'_> {
     }
 
     fn step(&mut self, op: StepOp, position: StepPosition, target: Expr, mark: Span) -> Expr {
-        self.check_target(&target, if op == StepOp::Increment { "counted up" } else { "counted down" });
+        self.check_target(
+            &target,
+            if op == StepOp::Increment {
+                "counted up"
+            } else {
+                "counted down"
+            },
+        );
         let span = target.span.to(mark);
-        self.expr(ExprKind::Step { op, position, target: Box::new(target) }, span)
+        self.expr(
+            ExprKind::Step {
+                op,
+                position,
+                target: Box::new(target),
+            },
+            span,
+        )
     }
 
     fn comptime(&mut self) -> Expr {
@@ -175,7 +209,9 @@ impl Parser<'_> {
         let token = self.token();
         let field = match token.kind {
             TokenKind::Ident | TokenKind::Keyword(_) => Field::Named(self.name_of(token)),
-            TokenKind::Int(literal) => Field::Position(u32::try_from(literal.value).unwrap_or(u32::MAX), token.span),
+            TokenKind::Int(literal) => {
+                Field::Position(u32::try_from(literal.value).unwrap_or(u32::MAX), token.span)
+            }
             _ => {
                 self.unexpected("the name of a field");
                 let span = self.span_since(base.span);
@@ -184,7 +220,14 @@ impl Parser<'_> {
         };
         self.bump();
         let span = base.span.to(token.span);
-        self.expr(ExprKind::Member { base: Box::new(base), field, arrow }, span)
+        self.expr(
+            ExprKind::Member {
+                base: Box::new(base),
+                field,
+                arrow,
+            },
+            span,
+        )
     }
 
     /// `[…]` behind an operand; behind a map it is a key and may have several parts.
@@ -209,14 +252,29 @@ impl Parser<'_> {
             None => self.error_expr(inside),
         };
         if let ExprKind::Map(name) = base.kind {
-            let map = Name { text: name, span: base.span };
-            return self.expr(ExprKind::MapElement { map, key: Box::new(key) }, span);
+            let map = Name {
+                text: name,
+                span: base.span,
+            };
+            return self.expr(
+                ExprKind::MapElement {
+                    map,
+                    key: Box::new(key),
+                },
+                span,
+            );
         }
         if several {
             let message = "only maps take several keys";
             self.report(Diagnostic::error("several-keys", inside, message));
         }
-        self.expr(ExprKind::Index { base: Box::new(base), index: Box::new(key) }, span)
+        self.expr(
+            ExprKind::Index {
+                base: Box::new(base),
+                index: Box::new(key),
+            },
+            span,
+        )
     }
 
     /// What stands between a keyword such as `if` and the block: parentheses are optional.
@@ -230,21 +288,33 @@ impl Parser<'_> {
         } else {
             self.expression()
         };
-        if self.at_mark(Mark::Assign) { self.assignment_as_condition(condition) } else { condition }
+        if self.at_mark(Mark::Assign) {
+            self.assignment_as_condition(condition)
+        } else {
+            condition
+        }
     }
 
     /// Reports `=` where a value is wanted and reads on as if it were `==`.
     pub(super) fn assignment_as_condition(&mut self, left: Expr) -> Expr {
         let token = self.token();
         self.report_here(
-            Diagnostic::error("assignment-as-value", token.span, "an assignment has no value")
-                .fix("to compare, write `==`", token.span, "=="),
+            Diagnostic::error(
+                "assignment-as-value",
+                token.span,
+                "an assignment has no value",
+            )
+            .fix("to compare, write `==`", token.span, "=="),
         );
         let op_span = self.bump().span;
         let right = self.expression();
         let span = left.span.to(right.span);
-        let kind =
-            ExprKind::Binary { op: BinaryOp::Equal, op_span, left: Box::new(left), right: Box::new(right) };
+        let kind = ExprKind::Binary {
+            op: BinaryOp::Equal,
+            op_span,
+            left: Box::new(left),
+            right: Box::new(right),
+        };
         self.expr(kind, span)
     }
 
@@ -260,7 +330,14 @@ impl Parser<'_> {
             None
         };
         let span = self.span_since(start);
-        self.expr(ExprKind::If(Box::new(If { condition, then, otherwise })), span)
+        self.expr(
+            ExprKind::If(Box::new(If {
+                condition,
+                then,
+                otherwise,
+            })),
+            span,
+        )
     }
 
     fn else_branch(&mut self) -> Expr {

@@ -2,8 +2,8 @@
 
 use super::Parser;
 use crate::ast::{
-    CDefs, Config, ConfigEntry, ConfigValue, Function, FunctionParam, Import, Item, Macro, MacroParam, MacroParamKind,
-    MapDecl, Script, StrLit,
+    CDefs, Config, ConfigEntry, ConfigValue, Function, FunctionParam, Import, Item, Macro,
+    MacroParam, MacroParamKind, MapDecl, Script, StrLit,
 };
 use crate::diagnostic::Diagnostic;
 use crate::lexer::string::unescape;
@@ -21,7 +21,8 @@ enum Part {
 impl Part {
     fn of(kind: TokenKind) -> Part {
         match kind {
-            TokenKind::Directive | TokenKind::Keyword(Keyword::Struct | Keyword::Union | Keyword::Enum) => Part::C,
+            TokenKind::Directive
+            | TokenKind::Keyword(Keyword::Struct | Keyword::Union | Keyword::Enum) => Part::C,
             TokenKind::Keyword(Keyword::Config | Keyword::Import) => Part::Preamble,
             _ => Part::Body,
         }
@@ -39,7 +40,11 @@ impl Parser<'_> {
         let mut came_before: Option<Span> = None;
         while self.kind() != TokenKind::End {
             let token = self.token();
-            let part = if self.at_typedef() { Part::C } else { Part::of(token.kind) };
+            let part = if self.at_typedef() {
+                Part::C
+            } else {
+                Part::of(token.kind)
+            };
             if part > furthest {
                 furthest = part;
                 came_before = Some(token.span);
@@ -52,9 +57,13 @@ impl Parser<'_> {
         if let (Some(repeated), Some(first)) = (second_config(&script), script.config()) {
             let note = first.span;
             self.report(
-                Diagnostic::error("second-config", repeated, "there is more than one config block")
-                    .also(note, "the first is here")
-                    .help("put all settings into one block"),
+                Diagnostic::error(
+                    "second-config",
+                    repeated,
+                    "there is more than one config block",
+                )
+                .also(note, "the first is here")
+                .help("put all settings into one block"),
             );
         }
         script.expr_count = self.first_expr_id + self.heights.len() as u32;
@@ -69,9 +78,12 @@ impl Parser<'_> {
             (_, TokenKind::Keyword(Keyword::Import)) => "imports",
             _ => "the config block",
         };
-        let mut diagnostic =
-            Diagnostic::error("out-of-order", token.span, format!("{what} must stand further up"))
-                .note("a script has C definitions first, then config and imports, then probes and macros");
+        let mut diagnostic = Diagnostic::error(
+            "out-of-order",
+            token.span,
+            format!("{what} must stand further up"),
+        )
+        .note("a script has C definitions first, then config and imports, then probes and macros");
         if let Some(span) = came_before {
             diagnostic = diagnostic.also(span, "must come after it");
         }
@@ -114,7 +126,11 @@ impl Parser<'_> {
 
     fn stray_brace(&mut self) -> Item {
         let span = self.token().span;
-        self.report_here(Diagnostic::error("stray-brace", span, "this `}` closes nothing"));
+        self.report_here(Diagnostic::error(
+            "stray-brace",
+            span,
+            "this `}` closes nothing",
+        ));
         self.bump();
         Item::Error(span)
     }
@@ -138,13 +154,21 @@ impl Parser<'_> {
             if self.at == before {
                 self.bump();
             }
-            entries.push(ConfigEntry { key, value, value_span });
-            if !self.at_mark(Mark::RightBrace) && !self.expect(Mark::Semicolon, "behind a setting") {
+            entries.push(ConfigEntry {
+                key,
+                value,
+                value_span,
+            });
+            if !self.at_mark(Mark::RightBrace) && !self.expect(Mark::Semicolon, "behind a setting")
+            {
                 self.skip_statement();
             }
         }
         self.expect(Mark::RightBrace, "to end the config block");
-        Item::Config(Config { entries, span: self.span_since(start) })
+        Item::Config(Config {
+            entries,
+            span: self.span_since(start),
+        })
     }
 
     fn config_value(&mut self) -> ConfigValue {
@@ -154,7 +178,9 @@ impl Parser<'_> {
             TokenKind::Str => ConfigValue::Str(self.string_value(token.span)),
             TokenKind::Keyword(Keyword::True) => ConfigValue::Bool(true),
             TokenKind::Keyword(Keyword::False) => ConfigValue::Bool(false),
-            TokenKind::Ident | TokenKind::Keyword(_) => ConfigValue::Word(self.text(token.span).to_owned()),
+            TokenKind::Ident | TokenKind::Keyword(_) => {
+                ConfigValue::Word(self.text(token.span).to_owned())
+            }
             _ => {
                 self.unexpected("a value: a word, a number, a string, `true` or `false`");
                 return ConfigValue::Error;
@@ -167,8 +193,13 @@ impl Parser<'_> {
     /// The bytes of the string literal at `span`, quotes included.
     pub(super) fn string_value(&self, span: Span) -> StrLit {
         let text = self.text(span);
-        let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or("");
-        StrLit { bytes: unescape(inner).bytes }
+        let inner = text
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+            .unwrap_or("");
+        StrLit {
+            bytes: unescape(inner).bytes,
+        }
     }
 
     /// `import "path";` at the top level or in a block.
@@ -186,7 +217,11 @@ impl Parser<'_> {
         if !self.eat(Mark::Semicolon) {
             self.missing_semicolon(span);
         }
-        Import { path, path_span, span }
+        Import {
+            path,
+            path_span,
+            span,
+        }
     }
 
     fn map_decl(&mut self) -> Item {
@@ -194,8 +229,12 @@ impl Parser<'_> {
         if self.kind() == TokenKind::Variable {
             let span = self.token().span;
             self.report_here(
-                Diagnostic::error("global-variable", span, "scratch variables live inside blocks only")
-                    .help("use a map, such as `@x`, for what all probes share"),
+                Diagnostic::error(
+                    "global-variable",
+                    span,
+                    "scratch variables live inside blocks only",
+                )
+                .help("use a map, such as `@x`, for what all probes share"),
             );
         }
         if self.kind() != TokenKind::Map {
@@ -217,7 +256,12 @@ impl Parser<'_> {
         if !self.eat(Mark::Semicolon) {
             self.missing_semicolon(span);
         }
-        Item::MapDecl(MapDecl { map, kind, args, span })
+        Item::MapDecl(MapDecl {
+            map,
+            kind,
+            args,
+            span,
+        })
     }
 
     fn macro_definition(&mut self) -> Item {
@@ -226,7 +270,9 @@ impl Parser<'_> {
         let mut params = Vec::new();
         if self.expect(Mark::LeftParen, "behind the macro's name") {
             while !self.at_mark(Mark::RightParen) && self.kind() != TokenKind::End {
-                let Some(param) = self.macro_param() else { break };
+                let Some(param) = self.macro_param() else {
+                    break;
+                };
                 params.push(param);
                 if !self.eat(Mark::Comma) {
                     break;
@@ -237,7 +283,12 @@ impl Parser<'_> {
         let Some(body) = self.item_block("of the macro") else {
             return Item::Error(self.span_since(start));
         };
-        Item::Macro(Macro { name, params, body, span: self.span_since(start) })
+        Item::Macro(Macro {
+            name,
+            params,
+            body,
+            span: self.span_since(start),
+        })
     }
 
     fn macro_param(&mut self) -> Option<MacroParam> {
@@ -251,7 +302,10 @@ impl Parser<'_> {
             }
         };
         let token = self.bump();
-        Some(MacroParam { kind, name: self.name_of(token) })
+        Some(MacroParam {
+            kind,
+            name: self.name_of(token),
+        })
     }
 
     fn function(&mut self) -> Item {
@@ -263,18 +317,31 @@ impl Parser<'_> {
                 let token = self.bump();
                 let name = self.name_of(token);
                 self.expect(Mark::Colon, "and a type behind the parameter");
-                params.push(FunctionParam { name, ty: self.type_expr() });
+                params.push(FunctionParam {
+                    name,
+                    ty: self.type_expr(),
+                });
                 if !self.eat(Mark::Comma) {
                     break;
                 }
             }
             self.expect(Mark::RightParen, "behind the function's parameters");
         }
-        let result = if self.eat(Mark::Colon) { Some(self.type_expr()) } else { None };
+        let result = if self.eat(Mark::Colon) {
+            Some(self.type_expr())
+        } else {
+            None
+        };
         let Some(body) = self.item_block("of the function") else {
             return Item::Error(self.span_since(start));
         };
-        Item::Function(Function { name, params, result, body, span: self.span_since(start) })
+        Item::Function(Function {
+            name,
+            params,
+            result,
+            body,
+            span: self.span_since(start),
+        })
     }
 
     /// The block of a macro, function or probe; skips what stands before it.
@@ -282,8 +349,10 @@ impl Parser<'_> {
         if !self.at_mark(Mark::LeftBrace) {
             self.unexpected(&format!("`{{` and the block {whose}"));
             let line_start = |parser: &mut Self| parser.token().first_on_line;
-            while !matches!(self.kind(), TokenKind::End | TokenKind::Mark(Mark::LeftBrace | Mark::Semicolon))
-                && !line_start(self)
+            while !matches!(
+                self.kind(),
+                TokenKind::End | TokenKind::Mark(Mark::LeftBrace | Mark::Semicolon)
+            ) && !line_start(self)
             {
                 self.bump();
             }

@@ -26,10 +26,15 @@ impl Parser<'_> {
     pub(super) fn pattern(&mut self, provider: Span) -> AttachPattern {
         let mut parts: Vec<Segment> = Vec::new();
         while !parts.is_empty() || self.lexer.at_colon() {
-            let Some(token) = self.pattern_token(PatternPlace::Segment) else { break };
+            let Some(token) = self.pattern_token(PatternPlace::Segment) else {
+                break;
+            };
             let piece = match token.kind {
                 TokenKind::Mark(Mark::Colon) => {
-                    parts.push(Segment { pieces: Vec::new(), span: token.span.after() });
+                    parts.push(Segment {
+                        pieces: Vec::new(),
+                        span: token.span.after(),
+                    });
                     continue;
                 }
                 TokenKind::PatternString => Piece::Quoted(self.quoted(token.span)),
@@ -43,7 +48,10 @@ impl Parser<'_> {
             };
             match parts.last_mut() {
                 Some(segment) => {
-                    segment.span = Span { start: segment.span.start, ..token.span };
+                    segment.span = Span {
+                        start: segment.span.start,
+                        ..token.span
+                    };
                     segment.pieces.push(piece);
                 }
                 None => unreachable!("pattern: a piece before the first colon"),
@@ -51,13 +59,24 @@ impl Parser<'_> {
         }
         let span = self.span_since(provider);
         let text = self.text(span).to_owned();
-        let provider = Name { text: self.text(provider).to_owned(), span: provider };
-        AttachPattern { text, provider, parts, span }
+        let provider = Name {
+            text: self.text(provider).to_owned(),
+            span: provider,
+        };
+        AttachPattern {
+            text,
+            provider,
+            parts,
+            span,
+        }
     }
 
     fn quoted(&self, span: Span) -> String {
         let text = self.text(span);
-        let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or("");
+        let inner = text
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+            .unwrap_or("");
         String::from_utf8_lossy(&unescape(inner).bytes).into_owned()
     }
 }

@@ -46,7 +46,9 @@ impl Parser<'_> {
             Keyword::Sizeof => return self.sizeof(),
             Keyword::Offsetof => return self.offsetof(),
             Keyword::Typeinfo => return self.typeinfo(),
-            Keyword::Typeof | Keyword::Struct | Keyword::Union | Keyword::Enum => return self.type_operand(),
+            Keyword::Typeof | Keyword::Struct | Keyword::Union | Keyword::Enum => {
+                return self.type_operand();
+            }
             _ => {
                 self.report_here(Diagnostic::error(
                     "reserved-word",
@@ -67,7 +69,13 @@ impl Parser<'_> {
             if self.in_directive && name.text == "defined" && self.kind() == TokenKind::Ident {
                 let inner = self.primary();
                 let span = token.span.to(inner.span);
-                return self.expr(ExprKind::Call { callee: name, args: vec![inner] }, span);
+                return self.expr(
+                    ExprKind::Call {
+                        callee: name,
+                        args: vec![inner],
+                    },
+                    span,
+                );
             }
             return self.expr(ExprKind::Ident(name.text), token.span);
         }
@@ -81,7 +89,10 @@ impl Parser<'_> {
         let outside = std::mem::replace(&mut self.in_predicate, false);
         self.bump();
         let mut args = Vec::new();
-        while !matches!(self.kind(), TokenKind::End | TokenKind::Mark(Mark::RightParen)) {
+        while !matches!(
+            self.kind(),
+            TokenKind::End | TokenKind::Mark(Mark::RightParen)
+        ) {
             args.push(self.argument());
             if !self.eat(Mark::Comma) {
                 break;
@@ -203,7 +214,8 @@ impl Parser<'_> {
     }
 
     fn record_ahead(&mut self) -> bool {
-        matches!(self.kind(), TokenKind::Ident | TokenKind::Keyword(_)) && self.mark_ahead(1, Mark::Assign)
+        matches!(self.kind(), TokenKind::Ident | TokenKind::Keyword(_))
+            && self.mark_ahead(1, Mark::Assign)
     }
 
     fn record(&mut self, start: Span) -> Expr {
@@ -215,7 +227,10 @@ impl Parser<'_> {
             if let Some(first) = fields.iter().find(|field| field.name.text == name.text) {
                 let message = format!("the record has two fields `{}`", name.text);
                 let first = first.name.span;
-                self.report(Diagnostic::error("repeated-field", name.span, message).also(first, "the first"));
+                self.report(
+                    Diagnostic::error("repeated-field", name.span, message)
+                        .also(first, "the first"),
+                );
             }
             let value = self.expression();
             fields.push(RecordField { name, value });

@@ -17,12 +17,17 @@ impl Parser<'_> {
         let mut patterns = Vec::new();
         if self.lexer.assign_ahead() {
             self.bump();
-            name = Some(Name { text: self.text(first).to_owned(), span: first });
+            name = Some(Name {
+                text: self.text(first).to_owned(),
+                span: first,
+            });
         } else {
             patterns.push(self.pattern(first));
         }
         while patterns.is_empty() || self.eat(Mark::Comma) {
-            if !patterns.is_empty() && matches!(self.kind(), TokenKind::Mark(Mark::LeftBrace | Mark::Slash)) {
+            if !patterns.is_empty()
+                && matches!(self.kind(), TokenKind::Mark(Mark::LeftBrace | Mark::Slash))
+            {
                 break;
             }
             match self.provider() {
@@ -33,11 +38,24 @@ impl Parser<'_> {
                 }
             }
         }
-        let predicate = if self.at_mark(Mark::Slash) { Some(self.predicate()) } else { None };
-        self.check_before_body(predicate.is_some(), patterns.last().map(|pattern| pattern.text.as_str()));
+        let predicate = if self.at_mark(Mark::Slash) {
+            Some(self.predicate())
+        } else {
+            None
+        };
+        self.check_before_body(
+            predicate.is_some(),
+            patterns.last().map(|pattern| pattern.text.as_str()),
+        );
         let body = self.item_block("of the probe").map(without_value);
         match body {
-            Some(body) => Item::Probe(Probe { name, patterns, predicate, body, span: self.span_since(start) }),
+            Some(body) => Item::Probe(Probe {
+                name,
+                patterns,
+                predicate,
+                body,
+                span: self.span_since(start),
+            }),
             None => Item::Error(self.span_since(start)),
         }
     }
@@ -53,7 +71,10 @@ impl Parser<'_> {
         let predicate = self.expression();
         self.in_predicate = outside;
         if !self.expect(Mark::Slash, "to end the predicate") {
-            while !matches!(self.kind(), TokenKind::End | TokenKind::Mark(Mark::LeftBrace)) {
+            while !matches!(
+                self.kind(),
+                TokenKind::End | TokenKind::Mark(Mark::LeftBrace)
+            ) {
                 self.bump();
             }
         }
@@ -67,10 +88,12 @@ impl Parser<'_> {
         }
         let token = self.token();
         let found = self.describe(token);
-        let message = format!("expected `,`, a `/predicate/` or `{{` behind the probe, found {found}");
+        let message =
+            format!("expected `,`, a `/predicate/` or `{{` behind the probe, found {found}");
         let mut diagnostic = Diagnostic::error("unexpected-token", token.span, message);
         if last_pattern.is_some_and(|text| text.contains('/')) {
-            diagnostic = diagnostic.help("a predicate needs a blank before its `/`, else it belongs to the probe");
+            diagnostic = diagnostic
+                .help("a predicate needs a blank before its `/`, else it belongs to the probe");
         }
         if token.kind == TokenKind::Mark(Mark::LeftParen) {
             diagnostic = diagnostic.help("a condition stands between slashes: `/condition/`");

@@ -19,7 +19,12 @@ impl Parser<'_> {
                     return;
                 }
                 TokenKind::Mark(Mark::RightBrace) if depth == 0 => return,
-                _ if !first && token.first_on_line && (self.starts_statement() || self.probe_ahead()) => return,
+                _ if !first
+                    && token.first_on_line
+                    && (self.starts_statement() || self.probe_ahead()) =>
+                {
+                    return;
+                }
                 TokenKind::Mark(Mark::LeftBrace) => depth += 1,
                 TokenKind::Mark(Mark::RightBrace) => {
                     depth -= 1;
@@ -66,7 +71,8 @@ impl Parser<'_> {
         if next == Some(&b':') && behind.is_some_and(|byte| !byte.is_ascii_whitespace()) {
             return true;
         }
-        let column_one = token.span.start == 0 || self.source.as_bytes()[token.span.start as usize - 1] == b'\n';
+        let column_one =
+            token.span.start == 0 || self.source.as_bytes()[token.span.start as usize - 1] == b'\n';
         column_one && self.mark_ahead(1, Mark::LeftBrace)
     }
 

@@ -15,7 +15,11 @@ impl Parser<'_> {
         self.in_predicate = outside;
         block.unwrap_or_else(|| {
             self.skip_braces();
-            Block { statements: Vec::new(), value: None, span: self.span_since(start) }
+            Block {
+                statements: Vec::new(),
+                value: None,
+                span: self.span_since(start),
+            }
         })
     }
 
@@ -34,7 +38,11 @@ impl Parser<'_> {
     fn block_inside(&mut self, start: Span) -> Block {
         let mut statements: Vec<Stmt> = Vec::new();
         let mut value = None;
-        while !matches!(self.kind(), TokenKind::End | TokenKind::Mark(Mark::RightBrace)) && !self.probe_ahead() {
+        while !matches!(
+            self.kind(),
+            TokenKind::End | TokenKind::Mark(Mark::RightBrace)
+        ) && !self.probe_ahead()
+        {
             if self.eat(Mark::Semicolon) {
                 continue;
             }
@@ -43,7 +51,10 @@ impl Parser<'_> {
             let ended = self.eat(Mark::Semicolon);
             if let StmtKind::Expr(expr) = &mut statement.kind {
                 if !ended && self.at_mark(Mark::RightBrace) {
-                    value = Some(Box::new(std::mem::replace(expr, placeholder(statement.span))));
+                    value = Some(Box::new(std::mem::replace(
+                        expr,
+                        placeholder(statement.span),
+                    )));
                     break;
                 }
                 discard_expr_value(expr);
@@ -60,7 +71,11 @@ impl Parser<'_> {
         if !self.eat(Mark::RightBrace) {
             self.unclosed_block(start);
         }
-        Block { statements, value, span: self.span_since(start) }
+        Block {
+            statements,
+            value,
+            span: self.span_since(start),
+        }
     }
 
     fn unclosed_block(&mut self, start: Span) {
@@ -90,7 +105,11 @@ impl Parser<'_> {
     pub(super) fn missing_semicolon(&mut self, span: Span) {
         let place = span.after();
         self.report_here(
-            Diagnostic::error("missing-semicolon", place, "a `;` is missing here").fix("put it there", place, ";"),
+            Diagnostic::error("missing-semicolon", place, "a `;` is missing here").fix(
+                "put it there",
+                place,
+                ";",
+            ),
         );
     }
 
@@ -100,7 +119,10 @@ impl Parser<'_> {
             self.skip_statement();
             StmtKind::Error
         });
-        Stmt { kind, span: self.span_since(start) }
+        Stmt {
+            kind,
+            span: self.span_since(start),
+        }
     }
 
     fn statement_kind(&mut self) -> StmtKind {
@@ -176,7 +198,10 @@ impl Parser<'_> {
     /// Reports a target that is no variable and no map.
     pub(super) fn check_target(&mut self, target: &Expr, done: &str) {
         let note = match &target.kind {
-            ExprKind::Variable(_) | ExprKind::Map(_) | ExprKind::MapElement { .. } | ExprKind::Error => return,
+            ExprKind::Variable(_)
+            | ExprKind::Map(_)
+            | ExprKind::MapElement { .. }
+            | ExprKind::Error => return,
             // A parameter of a macro may turn out to be a variable or a map.
             ExprKind::Ident(_) if done != "assigned to" => return,
             ExprKind::Member { .. } | ExprKind::Index { .. } => {
@@ -193,8 +218,12 @@ impl Parser<'_> {
         if self.kind() == TokenKind::Map {
             let span = self.token().span;
             self.report_here(
-                Diagnostic::error("map-in-block", span, "maps are declared at the top level, not in a block")
-                    .help("a map needs no declaration: assign to it"),
+                Diagnostic::error(
+                    "map-in-block",
+                    span,
+                    "maps are declared at the top level, not in a block",
+                )
+                .help("a map needs no declaration: assign to it"),
             );
             self.skip_to_semicolon();
             return StmtKind::Error;
@@ -206,13 +235,24 @@ impl Parser<'_> {
         }
         let token = self.bump();
         let name = self.name_of(token);
-        let ty = if self.eat(Mark::Colon) { Some(self.type_expr()) } else { None };
-        let value = if self.eat(Mark::Assign) { Some(self.expression()) } else { None };
+        let ty = if self.eat(Mark::Colon) {
+            Some(self.type_expr())
+        } else {
+            None
+        };
+        let value = if self.eat(Mark::Assign) {
+            Some(self.expression())
+        } else {
+            None
+        };
         StmtKind::Let { name, ty, value }
     }
 
     fn skip_to_semicolon(&mut self) {
-        while !matches!(self.kind(), TokenKind::End | TokenKind::Mark(Mark::Semicolon | Mark::RightBrace)) {
+        while !matches!(
+            self.kind(),
+            TokenKind::End | TokenKind::Mark(Mark::Semicolon | Mark::RightBrace)
+        ) {
             self.bump();
         }
     }
@@ -220,13 +260,19 @@ impl Parser<'_> {
     fn while_statement(&mut self) -> StmtKind {
         self.bump();
         let condition = self.condition();
-        StmtKind::While { condition, body: self.loop_body("of the loop") }
+        StmtKind::While {
+            condition,
+            body: self.loop_body("of the loop"),
+        }
     }
 
     fn unroll_statement(&mut self) -> StmtKind {
         self.bump();
         let count = self.condition();
-        StmtKind::Unroll { count, body: self.loop_body("of the loop") }
+        StmtKind::Unroll {
+            count,
+            body: self.loop_body("of the loop"),
+        }
     }
 
     fn for_statement(&mut self) -> StmtKind {
@@ -235,7 +281,10 @@ impl Parser<'_> {
         if self.kind() != TokenKind::Variable {
             let wanted = "a loop variable: `for ($kv : @map)` or `for ($i : 0..10)`";
             self.unexpected(wanted);
-            while !matches!(self.kind(), TokenKind::End | TokenKind::Mark(Mark::LeftBrace | Mark::RightBrace)) {
+            while !matches!(
+                self.kind(),
+                TokenKind::End | TokenKind::Mark(Mark::LeftBrace | Mark::RightBrace)
+            ) {
                 self.bump();
             }
             if self.at_mark(Mark::LeftBrace) {
@@ -248,19 +297,29 @@ impl Parser<'_> {
         self.expect(Mark::Colon, "behind the loop variable");
         let start = self.expression();
         let over = if self.eat(Mark::Range) {
-            ForOver::Range { start, end: self.expression() }
+            ForOver::Range {
+                start,
+                end: self.expression(),
+            }
         } else {
             ForOver::Elements(start)
         };
         if parenthesis {
             self.expect(Mark::RightParen, "behind what the loop goes over");
         }
-        StmtKind::For { variable, over, body: self.loop_body("of the loop") }
+        StmtKind::For {
+            variable,
+            over,
+            body: self.loop_body("of the loop"),
+        }
     }
 
     fn return_statement(&mut self) -> StmtKind {
         self.bump();
-        let ends = matches!(self.kind(), TokenKind::End | TokenKind::Mark(Mark::Semicolon | Mark::RightBrace));
+        let ends = matches!(
+            self.kind(),
+            TokenKind::End | TokenKind::Mark(Mark::Semicolon | Mark::RightBrace)
+        );
         StmtKind::Return(if ends { None } else { Some(self.expression()) })
     }
 
@@ -276,18 +335,33 @@ impl Parser<'_> {
             return self.block();
         }
         let start = self.token().span;
-        let ends = matches!(self.kind(), TokenKind::End | TokenKind::Mark(Mark::Semicolon | Mark::RightBrace));
+        let ends = matches!(
+            self.kind(),
+            TokenKind::End | TokenKind::Mark(Mark::Semicolon | Mark::RightBrace)
+        );
         if ends || self.kind() == TokenKind::Error {
             self.unexpected(&format!("`{{` and the block {whose}"));
-            return Block { statements: Vec::new(), value: None, span: start.before() };
+            return Block {
+                statements: Vec::new(),
+                value: None,
+                span: start.before(),
+            };
         }
         self.report_here(
-            Diagnostic::error("missing-braces", start, format!("the block {whose} must stand in braces"))
-                .help("write `{ … }` around it"),
+            Diagnostic::error(
+                "missing-braces",
+                start,
+                format!("the block {whose} must stand in braces"),
+            )
+            .help("write `{ … }` around it"),
         );
         let statement = self.statement();
         self.eat(Mark::Semicolon);
-        Block { statements: vec![statement], value: None, span: self.span_since(start) }
+        Block {
+            statements: vec![statement],
+            value: None,
+            span: self.span_since(start),
+        }
     }
 }
 
@@ -297,7 +371,10 @@ pub(super) fn discard_value(block: &mut Block) {
         let mut value = *value;
         discard_expr_value(&mut value);
         let span = value.span;
-        block.statements.push(Stmt { kind: StmtKind::Expr(value), span });
+        block.statements.push(Stmt {
+            kind: StmtKind::Expr(value),
+            span,
+        });
     }
 }
 
@@ -316,7 +393,11 @@ fn discard_expr_value(expr: &mut Expr) {
 
 /// Stands in for an expression that was moved out of a statement that is dropped at once.
 fn placeholder(span: Span) -> Expr {
-    Expr { kind: ExprKind::Error, span, id: crate::ast::ExprId(0) }
+    Expr {
+        kind: ExprKind::Error,
+        span,
+        id: crate::ast::ExprId(0),
+    }
 }
 
 /// Whether a statement needs no `;` behind it.

@@ -18,7 +18,10 @@ impl Parser<'_> {
             let base = parser.base_type();
             parser.type_suffixes(base, start)
         });
-        read.unwrap_or(TypeExpr { kind: TypeKind::Error, span: start.before() })
+        read.unwrap_or(TypeExpr {
+            kind: TypeKind::Error,
+            span: start.before(),
+        })
     }
 
     fn base_type(&mut self) -> TypeKind {
@@ -61,7 +64,8 @@ impl Parser<'_> {
             name.push_str(word);
             self.bump();
         }
-        if matches!(name.as_str(), "string" | "buffer" | "inet") && self.at_mark(Mark::LeftBracket) {
+        if matches!(name.as_str(), "string" | "buffer" | "inet") && self.at_mark(Mark::LeftBracket)
+        {
             return self.sized(name);
         }
         TypeKind::Named(name)
@@ -75,13 +79,23 @@ impl Parser<'_> {
     }
 
     fn type_suffixes(&mut self, base: TypeKind, start: Span) -> TypeExpr {
-        let mut ty = TypeExpr { kind: base, span: self.span_since(start) };
+        let mut ty = TypeExpr {
+            kind: base,
+            span: self.span_since(start),
+        };
         let mut suffixes = 0;
         while matches!(self.kind(), TokenKind::Mark(Mark::Star | Mark::LeftBracket)) {
             suffixes += 1;
             let of = Box::new(ty);
-            let kind = if self.eat(Mark::Star) { TypeKind::Pointer(of) } else { self.array(of) };
-            ty = TypeExpr { kind, span: self.span_since(start) };
+            let kind = if self.eat(Mark::Star) {
+                TypeKind::Pointer(of)
+            } else {
+                self.array(of)
+            };
+            ty = TypeExpr {
+                kind,
+                span: self.span_since(start),
+            };
             if suffixes == SUFFIXES_MAX {
                 self.too_many_suffixes();
                 break;

@@ -44,19 +44,36 @@ pub(in crate::probes) const HARDWARE: [Row; 10] = [
 /// Where the kernel shows that the processor has counters.
 const COUNTERS: [&str; 3] = ["cpu", "cpu_core", "cpu_atom"];
 
-pub(in crate::probes) fn software(expander: &mut Expander<'_>, request: &Request<'_>) -> Result<Vec<Found>, Failure> {
-    expand(expander, request, &SOFTWARE, |config, period| Place::Software { config, period })
+pub(in crate::probes) fn software(
+    expander: &mut Expander<'_>,
+    request: &Request<'_>,
+) -> Result<Vec<Found>, Failure> {
+    expand(expander, request, &SOFTWARE, |config, period| {
+        Place::Software { config, period }
+    })
 }
 
-pub(in crate::probes) fn hardware(expander: &mut Expander<'_>, request: &Request<'_>) -> Result<Vec<Found>, Failure> {
-    if !COUNTERS.iter().any(|name| expander.machine.pmu(name).is_ok()) {
+pub(in crate::probes) fn hardware(
+    expander: &mut Expander<'_>,
+    request: &Request<'_>,
+) -> Result<Vec<Found>, Failure> {
+    if !COUNTERS
+        .iter()
+        .any(|name| expander.machine.pmu(name).is_ok())
+    {
         let problem = request
-            .missing("no-counters", request.span, "this machine offers no hardware counters")
+            .missing(
+                "no-counters",
+                request.span,
+                "this machine offers no hardware counters",
+            )
             .label("needs a PMU, which most virtual machines hide")
             .help("use `profile:hz:99` to sample by time, or `software:cpu-clock:`");
         return Err(Failure::missing(problem));
     }
-    expand(expander, request, &HARDWARE, |config, period| Place::Hardware { config, period })
+    expand(expander, request, &HARDWARE, |config, period| {
+        Place::Hardware { config, period }
+    })
 }
 
 fn expand(
@@ -71,10 +88,17 @@ fn expand(
         _ => return Err(request.misshapen()),
     };
     let given = match count {
-        Some(count) => Some(number::parse(&count.text).filter(|count| *count > 0).ok_or_else(|| {
-            let message = format!("`{}` is not a number of events", count.text);
-            Failure::wrong(Diagnostic::error("bad-count", count.span, message).label("not a number above zero"))
-        })?),
+        Some(count) => Some(
+            number::parse(&count.text)
+                .filter(|count| *count > 0)
+                .ok_or_else(|| {
+                    let message = format!("`{}` is not a number of events", count.text);
+                    Failure::wrong(
+                        Diagnostic::error("bad-count", count.span, message)
+                            .label("not a number above zero"),
+                    )
+                })?,
+        ),
         None => None,
     };
     let pattern = Pattern::new(event.text.as_str());
@@ -85,7 +109,10 @@ fn expand(
             continue;
         }
         let mut context = request.context(ContextKind::Registers);
-        context.args_missing = Some(format!("`{}` probes have no arguments", request.provider.name));
+        context.args_missing = Some(format!(
+            "`{}` probes have no arguments",
+            request.provider.name
+        ));
         context.filter_pid = expander.options.pid;
         let shown = if is_alias { alias } else { name };
         let count = count.map_or("", |count| count.text.as_str());
@@ -94,13 +121,22 @@ fn expand(
         found.push(request.found(full, ProgramKind::PerfEvent, context, place));
     }
     if found.is_empty() {
-        let message = format!("there is no {} event `{}`", request.provider.name, event.text);
+        let message = format!(
+            "there is no {} event `{}`",
+            request.provider.name, event.text
+        );
         let names: Vec<&str> = rows.iter().map(|(name, ..)| *name).collect();
-        let problem = request.missing("unknown-event", event.span, message).label("not an event of this kind");
-        return Err(Failure::missing(match suggest::nearest(&event.text, names.iter().copied()).first() {
-            Some(best) => problem.fix(format!("did you mean `{best}`?"), event.span, best.clone()),
-            None => problem.note(format!("events: {}", names.join(", "))),
-        }));
+        let problem = request
+            .missing("unknown-event", event.span, message)
+            .label("not an event of this kind");
+        return Err(Failure::missing(
+            match suggest::nearest(&event.text, names.iter().copied()).first() {
+                Some(best) => {
+                    problem.fix(format!("did you mean `{best}`?"), event.span, best.clone())
+                }
+                None => problem.note(format!("events: {}", names.join(", "))),
+            },
+        ));
     }
     Ok(found)
 }

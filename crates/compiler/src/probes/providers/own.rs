@@ -28,20 +28,31 @@ pub(in crate::probes) fn bench(_: &mut Expander<'_>, request: &Request<'_>) -> R
 }
 
 pub(in crate::probes) fn signal(_: &mut Expander<'_>, request: &Request<'_>) -> Result {
-    let [event, signal] = request.parts else { return Err(request.misshapen()) };
+    let [event, signal] = request.parts else {
+        return Err(request.misshapen());
+    };
     if event.text != "signal" {
         return Err(request.misshapen());
     }
     if signal.text != "SIGUSR1" && signal.text != "USR1" {
         let message = format!("`self` does not listen to the signal `{}`", signal.text);
-        let problem = Diagnostic::error("bad-signal", signal.span, message).label("only SIGUSR1 is free for scripts");
-        return Err(Failure::wrong(problem.fix("use SIGUSR1", signal.span, "SIGUSR1")));
+        let problem = Diagnostic::error("bad-signal", signal.span, message)
+            .label("only SIGUSR1 is free for scripts");
+        return Err(Failure::wrong(problem.fix(
+            "use SIGUSR1",
+            signal.span,
+            "SIGUSR1",
+        )));
     }
     Ok(run_once(request, Place::Signal { number: SIGUSR1 }))
 }
 
 fn without_parts(request: &Request<'_>, place: Place) -> Result {
-    if request.parts.is_empty() { Ok(run_once(request, place)) } else { Err(request.misshapen()) }
+    if request.parts.is_empty() {
+        Ok(run_once(request, place))
+    } else {
+        Err(request.misshapen())
+    }
 }
 
 fn with_name(request: &Request<'_>, place: Place) -> Result {
@@ -53,6 +64,9 @@ fn with_name(request: &Request<'_>, place: Place) -> Result {
 
 fn run_once(request: &Request<'_>, place: Place) -> Vec<Found> {
     let mut context = request.context(ContextKind::None);
-    context.args_missing = Some(format!("`{}` probes have no arguments", request.provider.name));
+    context.args_missing = Some(format!(
+        "`{}` probes have no arguments",
+        request.provider.name
+    ));
     vec![request.found(request.text(), ProgramKind::TestRun, context, place)]
 }

@@ -55,31 +55,72 @@ const FROM_424: &str = "\
 
 /// The number of a system call by its tracepoint's name without `sys_enter_`.
 pub(super) fn number_of(name: &str) -> Option<u32> {
-    let position = |names: &str| names.split(' ').position(|known| known == name).map(|position| position as u32);
-    position(FROM_0).or_else(|| position(FROM_424).map(|position| position + 424)).filter(|_| name != "-")
+    let position = |names: &str| {
+        names
+            .split(' ')
+            .position(|known| known == name)
+            .map(|position| position as u32)
+    };
+    position(FROM_0)
+        .or_else(|| position(FROM_424).map(|position| position + 424))
+        .filter(|_| name != "-")
 }
 
 /// Splits what matched: events that the raw tracepoint of one direction can serve, by number, and all others.
-pub(super) fn split<'e>(events: &[&'e Event], prefix: &str) -> (Vec<(u32, &'e Event)>, Vec<&'e Event>) {
+pub(super) fn split<'e>(
+    events: &[&'e Event],
+    prefix: &str,
+) -> (Vec<(u32, &'e Event)>, Vec<&'e Event>) {
     let (mut served, mut others) = (Vec::new(), Vec::new());
     for event in events {
-        let name = event.name.strip_prefix(prefix).filter(|_| event.subsystem == "syscalls");
+        let name = event
+            .name
+            .strip_prefix(prefix)
+            .filter(|_| event.subsystem == "syscalls");
         match name.and_then(number_of) {
             Some(number) => served.push((number, *event)),
             None => others.push(*event),
         }
     }
-    if served.len() > MAX_SINGLE_SYSCALLS { (served, others) } else { (Vec::new(), events.to_vec()) }
+    if served.len() > MAX_SINGLE_SYSCALLS {
+        (served, others)
+    } else {
+        (Vec::new(), events.to_vec())
+    }
 }
 
 /// One place that serves many system calls.
-pub(super) fn on_raw_tracepoint(expander: &Expander<'_>, request: &Request<'_>, raw: &str, mut served: Vec<(u32, &Event)>) -> Found {
+pub(super) fn on_raw_tracepoint(
+    expander: &Expander<'_>,
+    request: &Request<'_>,
+    raw: &str,
+    mut served: Vec<(u32, &Event)>,
+) -> Found {
     served.sort_unstable_by_key(|(number, _)| *number);
     let mut context = request.context(ContextKind::Words);
-    context.syscalls = Some(served.iter().enumerate().map(|(index, (number, _))| (*number, index as u32)).collect());
+    context.syscalls = Some(
+        served
+            .iter()
+            .enumerate()
+            .map(|(index, (number, _))| (*number, index as u32))
+            .collect(),
+    );
     context.filter_pid = expander.options.pid;
     context.args_missing = Some("each of these system calls has other arguments".to_string());
-    let names = served.iter().map(|(_, event)| format!("{}:{}:{}", request.provider.name, event.subsystem, event.name)).collect();
-    let place = Place::RawTracepoint { name: raw.to_string() };
-    Found { names, ..request.found(String::new(), ProgramKind::RawTracepoint, context, place) }
+    let names = served
+        .iter()
+        .map(|(_, event)| {
+            format!(
+                "{}:{}:{}",
+                request.provider.name, event.subsystem, event.name
+            )
+        })
+        .collect();
+    let place = Place::RawTracepoint {
+        name: raw.to_string(),
+    };
+    Found {
+        names,
+        ..request.found(String::new(), ProgramKind::RawTracepoint, context, place)
+    }
 }
