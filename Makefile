@@ -7,7 +7,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # The static release binary; cargo says where it has put it.
 BUILD   := scripts/build.sh
 
-.PHONY: demo test bench install dist clean fmt lint vm
+.PHONY: demo test install dist clean fmt lint
 
 demo:
 	scripts/setup.sh build
@@ -16,14 +16,6 @@ demo:
 test:
 	scripts/setup.sh build
 	scripts/test.sh
-
-vm:
-	scripts/setup.sh all
-	cargo xtask vm
-
-bench:
-	scripts/setup.sh all
-	cargo xtask bench
 
 # Installs what `make dist` packs: the binary, the name `bpftrace` is left to whoever wants it.
 install: dist
