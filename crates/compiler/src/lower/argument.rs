@@ -18,7 +18,9 @@ impl Lowerer<'_, '_> {
             ArgSource::Context { offset, size } => {
                 let value = self.context_field(*offset, *size, &argument.ty);
                 match (&argument.ty, value) {
-                    (Type::Pointer { .. }, Rvalue::Scalar(pointer)) if self.group.context.kind == ContextKind::Iter => {
+                    (Type::Pointer { .. }, Rvalue::Scalar(pointer))
+                        if self.group.context.kind == ContextKind::Iter =>
+                    {
                         Rvalue::Scalar(self.null_checked(pointer))
                     }
                     (_, value) => value,
