@@ -66,7 +66,7 @@ impl Archive {
 
     fn parents(&mut self, name: &str) {
         if let Some(parent) = Path::new(name).parent().and_then(Path::to_str) {
-            self.folder(&parent.to_owned());
+            self.folder(parent);
         }
     }
 

@@ -29,43 +29,64 @@ pub enum Type {
     Error,
     /// No value.
     None,
+    /// `true` or `false`, one byte.
     Bool,
     /// `size` 1, 2, 4 or 8 bytes.
     Int {
+        /// Bytes.
         size: u32,
+        /// Whether it can be negative.
         signed: bool,
     },
     /// C enum or enum of the script.
     Enum(Arc<EnumType>),
     /// At most `size` bytes with the NUL.
     String {
+        /// Bytes.
         size: u32,
     },
     /// At most `size` bytes.
     Buffer {
+        /// Bytes.
         size: u32,
     },
+    /// IPv4 or IPv6 address, from `ntop`.
     Inet,
+    /// Ethernet address, from `macaddr`.
     Mac,
+    /// User id, shown by name.
     Username,
+    /// Time shown with a format, from `strftime`.
     Timestamp {
+        /// Clock that was read.
         mode: TimeMode,
+        /// As for `strftime(3)`.
         format: Arc<str>,
     },
     /// Clock chosen in `nsecs(mode)` and friends: only as an argument.
     TimestampMode(TimeMode),
+    /// Cgroup id, shown as path, from `cgroup_path`.
     CgroupPath {
+        /// Hierarchies whose name matches; empty for all.
         filter: Arc<str>,
     },
+    /// `kstack`
     KernelStack {
+        /// How it is shown.
         mode: StackMode,
+        /// At most so many frames.
         limit: u32,
     },
+    /// `ustack`
     UserStack {
+        /// How it is shown.
         mode: StackMode,
+        /// At most so many frames.
         limit: u32,
     },
+    /// Kernel address, shown by name.
     KernelSymbol,
+    /// User address of a process, shown by name.
     UserSymbol,
     /// `strerror(n)`
     ErrorName,
@@ -75,14 +96,21 @@ pub enum Type {
     SyscallName,
     /// `probe`: index of an attach point, shown by name.
     Probe,
+    /// Address of a value.
     Pointer {
+        /// Type of that value.
         to: Arc<Type>,
+        /// Where it lies.
         space: Space,
     },
+    /// C array.
     Array {
+        /// Type of each element.
         element: Arc<Type>,
+        /// How many.
         len: u32,
     },
+    /// `(a, b, …)`
     Tuple(Arc<Vec<Type>>),
     /// `(name = value, …)`
     Record(Arc<Vec<(String, Type)>>),
@@ -91,34 +119,56 @@ pub enum Type {
     /// `void`, incomplete structs, functions: only behind pointers.
     Opaque(Arc<str>),
     // Aggregations: only as values of maps.
+    /// `count()`
     Count,
+    /// `sum(n)`
     Sum {
+        /// Whether `n` can be negative.
         signed: bool,
     },
+    /// `min(n)`
     Min {
+        /// Whether `n` can be negative.
         signed: bool,
     },
+    /// `max(n)`
     Max {
+        /// Whether `n` can be negative.
         signed: bool,
     },
+    /// `avg(n)`
     Avg {
+        /// Whether `n` can be negative.
         signed: bool,
     },
+    /// `stats(n)`
     Stats {
+        /// Whether `n` can be negative.
         signed: bool,
     },
+    /// `hist(n, bits)`
     Hist {
+        /// Each power of two has 2^bits buckets.
         bits: u32,
     },
+    /// `lhist(n, min, max, step)`
     Lhist {
+        /// Start of the first bucket.
         min: i64,
+        /// End of the last bucket.
         max: i64,
+        /// Width of a bucket.
         step: i64,
     },
+    /// `tseries(n, interval, buckets)`
     TimeSeries {
+        /// Width of a bucket in time.
         interval_ns: u64,
+        /// How many buckets are kept.
         buckets: u32,
+        /// What is done with the numbers of a bucket.
         aggregation: SeriesAggregation,
+        /// Whether `n` can be negative.
         signed: bool,
     },
 }
@@ -130,6 +180,7 @@ pub struct EnumType {
     pub name: Option<String>,
     /// Bytes.
     pub size: u32,
+    /// Whether values can be negative.
     pub signed: bool,
     /// Value and name, in order of declaration.
     pub names: Arc<Vec<(i64, String)>>,
@@ -148,6 +199,7 @@ pub struct Member {
     pub offset: u32,
     /// Bitfield: lowest bit in that integer, and width.
     pub bits: Option<(u32, u32)>,
+    /// What lies there.
     pub ty: Type,
 }
 
@@ -158,39 +210,48 @@ pub struct StructDef {
     pub name: String,
     /// Bytes.
     pub size: u32,
+    /// In order of declaration.
     pub members: Vec<Member>,
 }
 
 impl Type {
+    /// `uint8`
     pub const U8: Type = Type::Int {
         size: 1,
         signed: false,
     };
+    /// `uint16`
     pub const U16: Type = Type::Int {
         size: 2,
         signed: false,
     };
+    /// `uint32`
     pub const U32: Type = Type::Int {
         size: 4,
         signed: false,
     };
+    /// `uint64`
     pub const U64: Type = Type::Int {
         size: 8,
         signed: false,
     };
+    /// `int8`
     pub const I8: Type = Type::Int {
         size: 1,
         signed: true,
     };
+    /// `int32`
     pub const I32: Type = Type::Int {
         size: 4,
         signed: true,
     };
+    /// `int64`
     pub const I64: Type = Type::Int {
         size: 8,
         signed: true,
     };
 
+    /// `to *`
     pub fn pointer(to: Type, space: Space) -> Type {
         Type::Pointer {
             to: Arc::new(to),
@@ -198,6 +259,7 @@ impl Type {
         }
     }
 
+    /// Integers of any size; neither enums nor booleans.
     pub fn is_int(&self) -> bool {
         matches!(self, Type::Int { .. })
     }
@@ -207,6 +269,7 @@ impl Type {
         !matches!(self, Type::Unknown | Type::Error)
     }
 
+    /// Values that are merged over CPUs and live only in maps.
     pub fn is_aggregation(&self) -> bool {
         matches!(
             self,

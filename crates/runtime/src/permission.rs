@@ -23,7 +23,8 @@ pub(crate) fn missing_right() -> Option<String> {
 fn explain(status: &str, lockdown: &str, unprivileged_disabled: &str) -> Option<String> {
     let effective = effective_capabilities(status);
     let has = |bit: u32| effective & (1 << bit) != 0;
-    if !has(CAP_SYS_ADMIN) && !(has(CAP_BPF) && has(CAP_PERFMON)) {
+    let may_trace = has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON));
+    if !may_trace {
         let sysctl = match unprivileged_disabled {
             "1" | "2" => " (unprivileged BPF is switched off on this system)",
             _ => "",

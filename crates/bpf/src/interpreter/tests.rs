@@ -40,8 +40,8 @@ fn arithmetic_agrees_with_rust() {
         (AluOp::Mul, u64::wrapping_mul, u32::wrapping_mul),
         (
             AluOp::Div,
-            |a, b| if b == 0 { 0 } else { a / b },
-            |a, b| if b == 0 { 0 } else { a / b },
+            |a, b| a.checked_div(b).unwrap_or(0),
+            |a, b| a.checked_div(b).unwrap_or(0),
         ),
         (
             AluOp::Mod,

@@ -47,12 +47,16 @@ pub struct Use<'u> {
     pub span: SourceSpan,
 }
 
+/// How an aggregation's call is checked; `None` after a problem was reported.
+pub type AggregationCheck =
+    fn(&mut Checker<'_, '_>, &ast::Name, &[ast::Expr]) -> Option<(Type, Option<Expr>)>;
+
 /// An aggregation: a function whose result can only be assigned to a map.
 pub struct Aggregation {
     /// As written in scripts.
     pub name: &'static str,
     /// Gives the type of the map's values and the number to aggregate.
-    pub check: fn(&mut Checker<'_, '_>, &ast::Name, &[ast::Expr]) -> Option<(Type, Option<Expr>)>,
+    pub check: AggregationCheck,
 }
 
 const TABLES: [&[Builtin]; 13] = [

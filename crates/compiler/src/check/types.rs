@@ -9,6 +9,10 @@ use crate::ty::{Space, Type};
 
 impl Checker<'_, '_> {
     /// The type that was written.
+    #[expect(
+        clippy::result_large_err,
+        reason = "as in `types`: a diagnostic is rare"
+    )]
     pub fn type_expr(&mut self, ty: &TypeExpr) -> Type {
         let types = self.types;
         match types.resolve(ty, &mut |of| Ok(self.type_of(of))) {

@@ -105,7 +105,7 @@ impl Lowerer<'_, '_> {
         }
         let (_, signed) = self.scalar_size(ty);
         match Width::from_bytes(size) {
-            Some(width) if offset % size == 0 => Rvalue::Scalar(self.b.emit(Op::Load {
+            Some(width) if offset.is_multiple_of(size) => Rvalue::Scalar(self.b.emit(Op::Load {
                 width,
                 signed,
                 memory: Memory::Context,

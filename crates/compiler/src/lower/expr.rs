@@ -469,7 +469,7 @@ impl Lowerer<'_, '_> {
 
     fn cast(&mut self, operand: &Expr, ty: &Type) -> Rvalue {
         match (ty, &operand.ty) {
-            (Type::Int { size, .. }, from) if matches!(from, Type::Array { .. }) => {
+            (Type::Int { size, .. }, Type::Array { .. }) => {
                 let value = self.rvalue(operand);
                 let as_int = Type::Int {
                     size: *size,

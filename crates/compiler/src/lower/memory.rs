@@ -14,15 +14,20 @@ const INLINE_COPY: u32 = 64;
 /// Memory of the program, as a base and an offset: valid in the function that made it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
+    /// Points into the memory.
     pub base: Value,
+    /// Bytes from there.
     pub offset: i32,
+    /// Which kind it is, for the checks on aliasing.
     pub memory: Memory,
 }
 
 /// Memory of the program by name: valid in every function (a slot: in its own).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location {
+    /// On the stack.
     Slot(Slot),
+    /// In scratch memory, at this offset.
     Scratch(u32),
 }
 
@@ -34,7 +39,12 @@ pub enum Rvalue {
     /// In the program's own memory, by the layout of its type.
     Bytes(Place),
     /// Somewhere else: to be read when needed.
-    Remote { address: Value, space: Space },
+    Remote {
+        /// Its first byte.
+        address: Value,
+        /// How it is read.
+        space: Space,
+    },
     /// A string constant.
     Literal(std::sync::Arc<[u8]>),
     /// No value.

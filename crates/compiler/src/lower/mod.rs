@@ -274,10 +274,7 @@ impl<'a, 'm> Lowerer<'a, 'm> {
         }
         self.b.seal(start);
         self.b.enter(exit);
-        if self.function.is_callback {
-            let result = self.b.read(self.function.result);
-            self.b.ret(result);
-        } else if self.result == 0 {
+        if self.function.is_callback || self.result == 0 {
             let result = self.b.read(self.function.result);
             self.b.ret(result);
         } else {

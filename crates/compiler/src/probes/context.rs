@@ -64,30 +64,56 @@ pub struct Argument {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArgSource {
     /// `size` bytes (1, 2, 4, 8) at this offset of the context; aggregates (arrays, strings) lie there in place.
-    Context { offset: u32, size: u32 },
+    Context {
+        /// Bytes from the context's start.
+        offset: u32,
+        /// Bytes.
+        size: u32,
+    },
     /// A bitfield-free value at an offset in the `struct pt_regs` that the first context word points to (raw `sys_enter`).
-    PointedRegisters { offset: u32 },
+    PointedRegisters {
+        /// Bytes from the start of `struct pt_regs`.
+        offset: u32,
+    },
     /// `__data_loc`: at this offset a `u32` with the position (low half) and length (high half) within the record.
     /// `relative`: the position counts from the end of that `u32`.
-    DataLocation { offset: u32, relative: bool },
+    DataLocation {
+        /// Of the `u32`, from the record's start.
+        offset: u32,
+        /// `__rel_loc`
+        relative: bool,
+    },
     /// Read `size` bytes of user memory at register + displacement (arguments on the stack, USDT operands).
     Memory {
+        /// Of the base register in `pt_regs`.
         register_offset: u32,
+        /// Of the register that counts elements, if there is one.
         index_register_offset: Option<u32>,
+        /// Bytes that one element takes.
         scale: u32,
+        /// Added to the registers.
         displacement: i64,
+        /// Bytes.
         size: u32,
+        /// Extended with its sign.
         signed: bool,
+        /// User memory, not kernel memory.
         user: bool,
     },
     /// A part of a register in `pt_regs`.
     Register {
+        /// Bytes from the start of `pt_regs`.
         offset: u32,
+        /// Bytes, counted from there.
         size: u32,
+        /// Extended with its sign.
         signed: bool,
     },
     /// A constant (USDT).
     Constant(i64),
     /// Result of a kernel helper that takes only the context (`bpf_get_func_ret` …) is not used: fexit results are context words.
-    Word { index: u32 },
+    Word {
+        /// In 8-byte words from the context's start.
+        index: u32,
+    },
 }

@@ -52,6 +52,9 @@ const MAX_DEPTH: usize = 32;
 /// Members looked at to find one by name, or to lay out one value.
 const MAX_MEMBERS: usize = 100_000;
 
+/// Where a member lies in the struct it was asked from: offset, bits (see [`Member::bits`]) and type.
+pub type FoundMember = (u32, Option<(u32, u32)>, Type);
+
 /// All structs, unions, enums, typedefs and constants that a script can name.
 pub struct Types<'m> {
     machine: &'m Machine,
@@ -179,9 +182,9 @@ impl<'m> Types<'m> {
         )
     }
 
-    /// A member by name, also inside anonymous members: `(offset, bits, type)`. For bitfields see [`Member::bits`].
+    /// A member by name, also inside anonymous members. For bitfields see [`Member::bits`].
     /// Pointers have [`Space::Unknown`] unless the kernel marked them; see [`in_space`].
-    pub fn member(&self, of: StructRef, name: &str) -> Option<(u32, Option<(u32, u32)>, Type)> {
+    pub fn member(&self, of: StructRef, name: &str) -> Option<FoundMember> {
         let mut budget = MAX_MEMBERS;
         if name.is_empty() {
             None
@@ -196,7 +199,7 @@ impl<'m> Types<'m> {
         name: &str,
         depth: usize,
         budget: &mut usize,
-    ) -> Option<(u32, Option<(u32, u32)>, Type)> {
+    ) -> Option<FoundMember> {
         let laid = self.laid(of);
         for member in &laid.def.members {
             *budget = budget.checked_sub(1)?;

@@ -281,7 +281,7 @@ impl<'d, 'a> Builder<'d, 'a> {
         unit: &Unit<'a>,
         budget: Budget,
     ) -> gimli::Result<Builder<'d, 'a>> {
-        let own = dwarf.unit(unit.header.clone())?;
+        let own = dwarf.unit(unit.header)?;
         Ok(Builder {
             dwarf,
             budget,

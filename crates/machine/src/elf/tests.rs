@@ -138,7 +138,7 @@ fn resolves_inside_another_root() {
 #[test]
 fn knows_what_the_kernel_refuses() {
     use Unprobeable::*;
-    let cases: [(&[u8], Result<SiteCost, Unprobeable>); 17] = [
+    let cases: [(&[u8], std::result::Result<SiteCost, Unprobeable>); 17] = [
         (&[0x90], Ok(SiteCost::Emulated)),
         (&[0x55], Ok(SiteCost::Emulated)),
         (&[0x41, 0x57], Ok(SiteCost::Emulated)),

@@ -75,7 +75,9 @@ fn calls_and_returns_of_one_function() {
                 .program(code.program("calls", ProgramKind::Kprobe, 0))
                 .at("uprobe", place);
             let ran = run_while(script.object, Options::default(), |stop, _| {
-                (0..500).for_each(|number| drop(traced(number)));
+                (0..500).for_each(|number| {
+                    std::hint::black_box(traced(number));
+                });
                 stop.stop();
             });
             ran.outcome();

@@ -363,11 +363,11 @@ impl Parser<'_> {
 }
 
 fn second_config(script: &Script) -> Option<Span> {
-    let configs = script.items.iter().filter_map(|item| match item {
+    let mut configs = script.items.iter().filter_map(|item| match item {
         Item::Config(config) => Some(config.span),
         _ => None,
     });
-    configs.skip(1).next()
+    configs.nth(1)
 }
 
 fn extend_c_span(c: &mut CDefs, span: Span) {

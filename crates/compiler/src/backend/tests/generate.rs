@@ -278,7 +278,7 @@ impl Generator<'_> {
         self.slot_bytes += size;
         let slot = self
             .builder
-            .slot(size, if size % 8 == 0 { 8 } else { 1 }, "random");
+            .slot(size, if size.is_multiple_of(8) { 8 } else { 1 }, "random");
         self.slots.push((slot, size));
         let base = self.builder.slot_address(slot);
         self.builder.effect(Op::Zero {
