@@ -19,7 +19,7 @@ stage() {
 
 stage fmt cargo fmt --all --check
 stage unit cargo test --no-fail-fast --lib --quiet -p fathom-bpf -p fathom-syntax -p fathom-output -p fathom-compiler
-stage host cargo test --no-fail-fast -p fathom --test host -- --test-threads=1
+stage host cargo test --no-fail-fast -p fathom --test host_scripts -- --test-threads=1
 
 passed=$(grep -oE '[0-9]+ passed' "$log" | awk '{ sum += $1 } END { print sum + 0 }')
 failed=$(grep -oE '[0-9]+ failed' "$log" | awk '{ sum += $1 } END { print sum + 0 }')

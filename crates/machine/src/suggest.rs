@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn finds_the_likely_name() {
         let names = ["__state", "stack", "stat_x", "static_prio", "comm", "stack"];
-        assert_eq!(nearest("state", names), ["stack", "stat_x", "__state"]);
+        assert_eq!(nearest("state", names), ["__state"]);
+        assert_eq!(nearest("stacks", names), ["stack"]);
         assert_eq!(nearest("comn", names), ["comm"]);
         assert!(nearest("zzz", names).is_empty());
         assert!(nearest("", names).is_empty());

@@ -2,7 +2,7 @@
 //!
 //! Start-up of `begin { exit() }`, events a second, and how long many places take to attach and detach.
 
-#[path = "../tests/kernel/assemble.rs"]
+#[path = "../tests/host_kernel/assemble.rs"]
 #[allow(dead_code)]
 mod assemble;
 

@@ -187,7 +187,7 @@ mod tests {
             ((11, 12), (2, 3, 5, "  é(1)")),
             ((16, 99), (3, 1, 2, "}")),
             ((99, 0), (3, 2, 2, "}")),
-            ((12, 17), (2, 5, 7, "  é(1)")),
+            ((12, 17), (2, 5, 8, "  é(1)")),
         ];
         for ((start, end), (line, column, end_column, text)) in cases {
             let found = position(&source, SourceSpan { start, end });

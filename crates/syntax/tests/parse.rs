@@ -29,16 +29,35 @@ fn read(source: &str) -> String {
     out
 }
 
-/// One expression, as the value of `$x`.
+/// One expression, as the value of `$x`: its tree alone, then the problems.
 fn read_expr(source: &str) -> String {
     let all = read(&format!("begin {{ $x = {source}; }}"));
-    let text = all
-        .strip_prefix("(probe (attach begin) (block (assign = (var x) ")
-        .unwrap_or(&all);
-    format!(
-        "{}\n",
-        text.strip_suffix(")))\n").unwrap_or(text).trim_end()
-    )
+    let Some((_, rest)) = all.split_once("(var x)") else {
+        return all;
+    };
+    let rest = rest.trim_start();
+    let (tree, problems) = rest.split_at(end_of_tree(rest));
+    let problems = problems.find('\n').map_or("", |at| &problems[at + 1..]);
+    format!("{tree}\n{problems}")
+}
+
+/// Where the brackets of the tree at the start of `text` are closed; brackets in strings do not count.
+fn end_of_tree(text: &str) -> usize {
+    let (mut depth, mut in_string, mut is_escaped) = (0, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '"' => in_string = !in_string,
+            '(' if !in_string => depth += 1,
+            ')' if !in_string => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at + c.len_utf8();
+        }
+    }
+    text.len()
 }
 
 /// Each input with what `read` makes of it.

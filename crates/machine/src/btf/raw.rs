@@ -45,6 +45,9 @@ impl Header {
         if header_len < MIN_HEADER {
             return Err(malformed(&format!("header says it has {header_len} bytes")));
         }
+        if header_len > bytes.len() {
+            return Err(malformed("header is cut off"));
+        }
         let section = |offset: u32, len: u32, what: &str| -> Result<(usize, usize)> {
             let start = header_len.checked_add(offset as usize);
             let end = start.and_then(|s| s.checked_add(len as usize));

@@ -205,6 +205,25 @@ impl TypeGraph {
         self.name_at(index, MAX_CHAIN)
     }
 
+    /// `int[2][3]`: the outermost dimension comes first.
+    fn array_name(&self, element: TypeIndex, len: Option<u64>, depth: usize) -> String {
+        let (mut element, mut len, mut dimensions) = (element, len, String::new());
+        for _ in 0..depth {
+            match len {
+                Some(len) => dimensions.push_str(&format!("[{len}]")),
+                None => dimensions.push_str("[]"),
+            }
+            match self.get(element) {
+                DebugType::Array {
+                    element: inner,
+                    len: inner_len,
+                } => (element, len) = (*inner, *inner_len),
+                _ => break,
+            }
+        }
+        format!("{}{dimensions}", self.name_at(element, depth))
+    }
+
     fn name_at(&self, index: TypeIndex, depth: usize) -> String {
         let Some(depth) = depth.checked_sub(1) else {
             return "...".to_string();
@@ -239,10 +258,7 @@ impl TypeGraph {
                 }
             }
             DebugType::Enum { name, .. } => format!("enum {name}"),
-            DebugType::Array { element, len } => {
-                let len = len.map_or_else(String::new, |len| len.to_string());
-                format!("{}[{len}]", self.name_at(*element, depth))
-            }
+            DebugType::Array { element, len } => self.array_name(*element, *len, depth),
             DebugType::Qualified { qualifier, target } => {
                 let word = match qualifier {
                     Qualifier::Const => "const",

@@ -82,7 +82,10 @@ mod tests {
                 Some("core::fmt::Write::write_fmt"),
             ),
             ("_RNvCs1234_7mycrate3foo", Some("mycrate::foo")),
-            ("_Z3addii.constprop.0", Some("add(int, int) [.constprop.0]")),
+            (
+                "_Z3addii.constprop.0",
+                Some("add(int, int) [clone .constprop.0]"),
+            ),
             ("main", None),
             ("_Z", None),
             ("_R", None),

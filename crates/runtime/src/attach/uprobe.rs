@@ -76,7 +76,10 @@ fn refusal(error: io::Error) -> Refusal {
             "probe a few bytes further: `function+offset`",
         ),
         Some(libc::ENOENT) => Refusal::new("the file does not exist"),
-        Some(libc::EINVAL) => Refusal::new("there is no instruction at that offset of the file"),
+        // Also: the kernel keeps one semaphore for each place.
+        Some(libc::EINVAL) => Refusal::new(
+            "there is no instruction at that offset of the file, or it is probed already with another semaphore",
+        ),
         Some(libc::EIO) => Refusal::new("the offset is beyond the end of the file"),
         _ => error.into(),
     }

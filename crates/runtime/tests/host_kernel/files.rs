@@ -18,6 +18,12 @@ extern "C" fn traced_too(number: u64) -> u64 {
     std::hint::black_box(number) + 2
 }
 
+/// A place of its own: the kernel refuses a second probe at a place with another semaphore.
+#[inline(never)]
+extern "C" fn watched(number: u64) -> u64 {
+    std::hint::black_box(number) + 3
+}
+
 /// Counts who watches, as the semaphore of a USDT probe does.
 static SEMAPHORE: AtomicU16 = AtomicU16::new(0);
 
@@ -94,7 +100,7 @@ fn a_semaphore_is_up_while_its_probe_is_on() {
     let semaphore = file_offset(SEMAPHORE.as_ptr() as u64);
     let place = Place::Uprobe {
         path: own_path(),
-        site: site("traced", traced as *const () as u64, semaphore),
+        site: site("watched", watched as *const () as u64, semaphore),
         on_return: false,
         pid: None,
     };
