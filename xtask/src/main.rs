@@ -1,4 +1,3 @@
-//! What `src/main.rs` is to become once the modules beside it have been compiled and tried: see the closing note of the first session.
 //! Development tasks of the project, run as `cargo xtask TASK`.
 //!
 //! Everything fetched lands in one cache directory that is safe to delete (`cache.rs`); nothing here changes
@@ -20,7 +19,9 @@ mod vm;
 mod workspace;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
+
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -93,8 +94,18 @@ struct FuzzArgs {
     targets: Vec<String>,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
         Task::Build => {
             println!("{}", workspace::build_release()?.display());
             Ok(())

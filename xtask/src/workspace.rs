@@ -16,6 +16,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Libraries that are linked into the binary; the last may be absent where libelf does not use it.
 const STATIC_LIBRARIES: &[&str] = &["libc.a", "libelf.a", "libz.a"];
 const OPTIONAL_LIBRARY: &str = "libzstd.a";
+const LIBRARY_PATH: &str = "LIBBPF_SYS_LIBRARY_PATH";
 
 /// A test program that cargo has built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,10 @@ pub fn cargo() -> Result<Command> {
     let mut command = plain_cargo();
     command
         .env("CARGO_BUILD_TARGET", TARGET)
-        .env("RUSTFLAGS", static_flags()?);
+        .env("RUSTFLAGS", static_flags());
+    if env::var_os(LIBRARY_PATH).is_none() {
+        command.env(LIBRARY_PATH, library_folder()?);
+    }
     Ok(command)
 }
 
@@ -183,24 +187,25 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn static_flags() -> Result<String> {
-    let mut folders: Vec<PathBuf> = Vec::new();
-    for library in STATIC_LIBRARIES {
-        let folder = find_library(library).with_context(|| {
-            format!("{library} is missing: scripts/setup.sh installs it, or names the package that has it")
-        })?;
-        if !folders.contains(&folder) {
-            folders.push(folder);
-        }
-    }
+/// As in `scripts/build.sh`, to the letter: other flags would be another build.
+fn static_flags() -> String {
     let mut flags = "-C target-feature=+crt-static".to_owned();
-    for folder in folders {
-        flags.push_str(&format!(" -L native={}", folder.display()));
-    }
     if find_library(OPTIONAL_LIBRARY).is_some() {
         flags.push_str(" -C link-arg=-lzstd");
     }
-    Ok(flags)
+    flags
+}
+
+/// The folder in which libbpf's build looks for libelf and zlib. Never an `-L` for all: an older libbpf may lie there too.
+fn library_folder() -> Result<PathBuf> {
+    let find = |library: &&str| {
+        find_library(library).with_context(|| {
+            format!("{library} is missing: scripts/setup.sh installs it, or names the package that has it")
+        })
+    };
+    let folders = STATIC_LIBRARIES.iter().map(find);
+    let folders = folders.collect::<Result<Vec<_>>>()?;
+    folders.into_iter().next_back().context("no library")
 }
 
 /// The C compiler knows where static libraries are; for one it does not find it prints the bare name.
