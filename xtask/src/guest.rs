@@ -1,7 +1,7 @@
 //! Builds the guest's root: busybox, the init script, the test programs and what the tests ask for.
 //!
-//! `crates/fathom/tests/vm_files.txt` names programs and files of this machine to take along, one path a line; the
-//! shared libraries they need come with them.
+//! `crates/fathom/tests/vm_files.txt` names programs, files and folders of this machine to take along, one path a line,
+//! where `*` stands for any part of a name; the shared libraries that programs need come with them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -101,16 +101,61 @@ fn add_host_files(archive: &mut Archive) -> Result<()> {
     let Ok(text) = fs::read_to_string(&list) else {
         return Ok(());
     };
-    for path in parse_list(&text) {
-        if !path.exists() {
+    for pattern in parse_list(&text) {
+        let found = matches(pattern);
+        if found.is_empty() {
             bail!(
-                "{FILES_LIST} names {}, which is not on this machine; scripts/setup.sh installs what the tests need",
-                path.display()
+                "{FILES_LIST} names {pattern}, which is not on this machine; scripts/setup.sh installs what the tests need"
             );
         }
-        add_with_libraries(archive, path)?;
+        for path in found {
+            if path.is_dir() {
+                for file in kernel::files_below(&path)? {
+                    add_host_file(archive, &file)?;
+                }
+            } else {
+                add_with_libraries(archive, &path)?;
+            }
+        }
     }
     Ok(())
+}
+
+/// Existing paths that a pattern with `*` in its parts stands for.
+fn matches(pattern: &str) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::from("/")];
+    for part in pattern.split('/').filter(|part| !part.is_empty()) {
+        let mut longer = Vec::new();
+        for folder in &found {
+            if !part.contains('*') {
+                longer.push(folder.join(part));
+                continue;
+            }
+            let names = fs::read_dir(folder).into_iter().flatten().flatten();
+            let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            longer.extend(
+                names
+                    .filter(|name| fits(part, name))
+                    .map(|name| folder.join(name)),
+            );
+        }
+        found = longer;
+    }
+    found.retain(|path| path.exists());
+    found.sort();
+    found
+}
+
+/// Whether a name fits a pattern in which each `*` stands for any text.
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
+            (0..=name.len())
+                .filter(|at| name.is_char_boundary(*at))
+                .any(|at| fits(rest, &name[at..]))
+        }),
+    }
 }
 
 fn add_with_libraries(archive: &mut Archive, path: &Path) -> Result<()> {
@@ -134,11 +179,10 @@ fn add_host_file(archive: &mut Archive, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn parse_list(text: &str) -> impl Iterator<Item = &Path> {
+fn parse_list(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(Path::new)
 }
 
 /// `libc.so.6 => /lib/libc.so.6 (0x…)` and `/lib64/ld-linux.so.2 (0x…)` both name a file.
@@ -178,8 +222,17 @@ mod tests {
     fn the_list_of_files_may_have_comments() {
         assert_eq!(
             parse_list("# real programs\n\n /bin/cat \n").collect::<Vec<_>>(),
-            [Path::new("/bin/cat")]
+            ["/bin/cat"]
         );
+    }
+
+    #[test]
+    fn a_pattern_stands_for_what_is_there() {
+        let folder = workspace::root().join("xtask/s*/gu*t.rs");
+        let found = matches(&folder.to_string_lossy());
+        assert_eq!(found, [workspace::root().join("xtask/src/guest.rs")]);
+        assert!(matches("/no*such/x").is_empty());
+        assert!(fits("a*c*", "abcd") && !fits("a*d", "abc") && fits("*", ""));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 # The guest's first and only program besides the tests: prepares a small Linux, runs each test program, powers off.
 # What is printed on the second serial port is read by xtask: lines with `::` are ours, the rest is the test's.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root USER=root LANG=C.UTF-8 TERM=dumb
-export FATHOM_GUEST=1 FATHOM_BIN=/usr/bin/fathom RUST_BACKTRACE=1
+export FATHOM_GUEST=1 FATHOM_BIN=/usr/bin/fathom RUST_BACKTRACE=0
 
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc

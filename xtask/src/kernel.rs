@@ -120,12 +120,7 @@ fn fetch(cache: &Cache, tools: &Tools, line: Line, folder: &Path) -> Result<()> 
         Suite::forget(cache, line.suite);
         download(cache, line, &unpacked)?;
     }
-    let image = find_image(&unpacked.join("boot"))?;
-    let release = image
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .replacen("vmlinuz-", "", 1);
+    let (image, release) = find_image(&unpacked)?;
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder)?;
     fs::rename(&image, folder.join("vmlinuz"))?;
@@ -162,16 +157,19 @@ fn packages(suite: &Suite) -> Result<Vec<String>> {
     Ok(found)
 }
 
-fn find_image(boot: &Path) -> Result<PathBuf> {
-    let entries =
-        fs::read_dir(boot).with_context(|| format!("no {} in the package", boot.display()))?;
-    let mut images = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    images
-        .find(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
-        })
-        .context("no vmlinuz in the package")
+/// `boot/vmlinuz-RELEASE`; since Linux 7 `usr/lib/modules/RELEASE/vmlinuz`. With its release.
+fn find_image(unpacked: &Path) -> Result<(PathBuf, String)> {
+    for path in files_below(unpacked)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let folder = path.parent().and_then(Path::file_name);
+        if let Some(release) = name.strip_prefix("vmlinuz-") {
+            return Ok((path.clone(), release.to_owned()));
+        }
+        if let ("vmlinuz", Some(release)) = (name.as_ref(), folder) {
+            return Ok((path.clone(), release.to_string_lossy().into_owned()));
+        }
+    }
+    bail!("no vmlinuz in the package")
 }
 
 /// Copies the modules that tests need, unpacks them and writes the index that `modprobe` reads.

@@ -22,7 +22,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
