@@ -29,6 +29,8 @@ pub struct Features {
     pub ktime_tai: bool,
     /// `bpf_strncmp` (Linux 5.17).
     pub strncmp: bool,
+    /// `bpf_get_current_task_btf` (Linux 5.11).
+    pub current_task_btf: bool,
 }
 
 impl Default for Features {
@@ -47,6 +49,7 @@ impl Default for Features {
             ktime_boot: true,
             ktime_tai: true,
             strncmp: true,
+            current_task_btf: true,
         }
     }
 }

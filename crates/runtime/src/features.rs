@@ -47,6 +47,7 @@ features! {
     KtimeBoot, "5.7", "bpf_ktime_get_boot_ns";
     KtimeTai, "6.1", "bpf_ktime_get_tai_ns";
     Strncmp, "5.17", "bpf_strncmp";
+    CurrentTaskBtf, "5.11", "typed pointers to the current task";
     TracepointBtf, "5.5", "raw tracepoints with typed arguments";
     TestRun, "5.10", "running programs by hand (begin, end)";
     Kprobe, "4.17", "kprobes by perf events";
@@ -103,6 +104,7 @@ mod helper {
     pub(super) const GET_ATTACH_COOKIE: u32 = 174;
     pub(super) const LOOP: u32 = 181;
     pub(super) const STRNCMP: u32 = 182;
+    pub(super) const GET_CURRENT_TASK_BTF: u32 = 158;
     pub(super) const KTIME_GET_TAI_NS: u32 = 208;
 }
 
@@ -120,6 +122,7 @@ pub fn probe(feature: Feature, machine: &Machine) -> bool {
         Feature::KtimeBoot => kprobe_helper(helper::KTIME_GET_BOOT_NS),
         Feature::KtimeTai => kprobe_helper(helper::KTIME_GET_TAI_NS),
         Feature::Strncmp => kprobe_helper(helper::STRNCMP),
+        Feature::CurrentTaskBtf => kprobe_helper(helper::GET_CURRENT_TASK_BTF),
         Feature::AtomicFetch => accepts(&ATOMIC_FETCH),
         Feature::Cpuv4 => accepts(&SWAP_BYTES),
         Feature::TracepointBtf => machine.path("/sys/kernel/btf/vmlinux").exists(),

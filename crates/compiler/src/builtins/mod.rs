@@ -1,6 +1,7 @@
 //! Builtin values and functions. One family is one file; a builtin is one row: its name, its check and its lowering.
 
 pub mod aggregate;
+mod comm;
 mod clock;
 mod control;
 mod machine;

@@ -127,9 +127,7 @@ fn check_comm(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 
 fn lower_comm(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, to: Option<Place>) -> Rvalue {
     let place = to.unwrap_or_else(|| lowerer.temporary(COMM_SIZE, "comm"));
-    let address = lowerer.address(place);
-    let size = lowerer.b.constant(i64::from(COMM_SIZE));
-    lowerer.b.call(Helper::GET_CURRENT_COMM, &[address, size]);
+    super::comm::lower_current_comm(lowerer, COMM_SIZE, place);
     Rvalue::Bytes(place)
 }
 

@@ -73,6 +73,7 @@ pub fn probe_features(machine: &Machine) -> Features {
         KtimeBoot,
         KtimeTai,
         Strncmp,
+        CurrentTaskBtf,
     ];
     let found = FeatureSet::probe(&wanted, machine);
     Features {
@@ -89,6 +90,7 @@ pub fn probe_features(machine: &Machine) -> Features {
         ktime_boot: found.has(KtimeBoot),
         ktime_tai: found.has(KtimeTai),
         strncmp: found.has(Strncmp),
+        current_task_btf: found.has(CurrentTaskBtf),
     }
 }
 
