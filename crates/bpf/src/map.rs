@@ -63,6 +63,8 @@ impl MapKind {
 pub enum MapRole {
     /// A map of the script (`@name`): shown at exit, printable, clearable.
     Script(ScriptMap),
+    /// Entries of a script's map whose key, one string, fits [`SHORT_TEXT`] bytes with its NUL; all others are in that map itself.
+    ShortTexts { of: MapId },
     /// The ring buffer (or perf event array on kernels without it) that carries events to user space.
     Events,
     /// One `u64` per CPU: events that could not be written because the buffer was full.
@@ -78,6 +80,9 @@ pub enum MapRole {
     /// Helper errors: per-CPU array of [`RuntimeErrorCounter`]s, index = error site (see [`crate::object::Object::error_sites`]).
     Errors,
 }
+
+/// Bytes of a key in a [`MapRole::ShortTexts`] map, the NUL included.
+pub const SHORT_TEXT: u32 = 128;
 
 /// Layout of a value in the [`MapRole::Errors`] map: `u64 count; s64 last_return_code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,6 +39,8 @@ pub struct MapInfo {
     pub value: Type,
     /// `let @m = lruhash(10)`.
     pub declared: Option<DeclaredMap>,
+    /// A program goes over all its entries (`for`, `len`).
+    pub is_walked: bool,
 }
 
 /// What a map declaration says.

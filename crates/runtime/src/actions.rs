@@ -5,6 +5,7 @@ mod packets;
 use crate::error::{Error, Result};
 use crate::maps::Table;
 use crate::output::{Output, position};
+use crate::script_table::ScriptTable;
 use crate::symbols::Symbols;
 use fathom_bpf::map::{MapRole, ScriptMap, Storage};
 use fathom_bpf::object::{Action, ActionKind, FormatSink};
@@ -108,8 +109,8 @@ impl<'a> Actions<'a> {
             ActionKind::PrintMapEntry { map, key, value } => {
                 self.print_entry(*map, key, value, event, output)?
             }
-            ActionKind::ClearMap { map } => self.change(*map, Table::clear)?,
-            ActionKind::ZeroMap { map } => self.change(*map, Table::zero)?,
+            ActionKind::ClearMap { map } => self.change(*map, ScriptTable::clear)?,
+            ActionKind::ZeroMap { map } => self.change(*map, ScriptTable::zero)?,
             ActionKind::Time { format } => {
                 let text = strftime(format, self.symbols.now_unix_ns(), self.symbols);
                 output.tell(&Message::Time(text.as_bytes()))?;
@@ -287,7 +288,7 @@ impl<'a> Actions<'a> {
     /// A program sees only its own CPU's part of an aggregation, so the whole is read here.
     fn aggregated(
         &self,
-        table: &Table<'_>,
+        table: &ScriptTable<'_>,
         map: &ScriptMap,
         event: &[u8],
         key: &Field,
@@ -312,7 +313,7 @@ impl<'a> Actions<'a> {
     fn change(
         &self,
         id: MapId,
-        change: impl FnOnce(&Table<'a>) -> std::io::Result<()>,
+        change: impl FnOnce(&ScriptTable<'a>) -> std::io::Result<()>,
     ) -> Result<()> {
         match self.script_map(id) {
             Some((table, map)) => change(&table).map_err(map_error(map)),
@@ -346,10 +347,9 @@ impl<'a> Actions<'a> {
         }
     }
 
-    fn script_map(&self, id: MapId) -> Option<(Table<'a>, &'a ScriptMap)> {
-        let index = id.0 as usize;
-        match &self.object.maps.get(index)?.role {
-            MapRole::Script(map) => Some((*self.tables.get(index)?, map)),
+    fn script_map(&self, id: MapId) -> Option<(ScriptTable<'a>, &'a ScriptMap)> {
+        match &self.object.maps.get(id.0 as usize)?.role {
+            MapRole::Script(map) => Some((ScriptTable::new(self.object, self.tables, id)?, map)),
             _ => None,
         }
     }

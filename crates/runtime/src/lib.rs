@@ -11,6 +11,7 @@ mod maps;
 mod output;
 mod permission;
 mod ring;
+mod script_table;
 pub mod session;
 mod symbols;
 mod sys;

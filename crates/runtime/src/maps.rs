@@ -30,7 +30,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn key_size(&self) -> usize {
+    pub(crate) fn key_size(&self) -> usize {
         self.map.key_size as usize
     }
 

@@ -11,7 +11,7 @@ use super::Aggregation;
 use crate::check::Checker;
 use crate::hir::{Expr, MapRef};
 use crate::ir::{AtomicOp, BinaryOp, Compare, Memory, Op, Value, Width};
-use crate::lower::{Lowerer, Place, assemble};
+use crate::lower::{Lowerer, MapKey, Place, assemble};
 use crate::ty::Type;
 
 /// Sub-buckets per power of two: 2^5 at most.
@@ -162,20 +162,16 @@ impl Lowerer<'_, '_> {
                 let place = self.temporary(4, "number of a bucket");
                 self.b
                     .store(Width::B4, place.memory, place.base, place.offset, bucket);
-                let cell = self.look_up(map, place);
+                let cell = self.look_up(map, place.into());
                 self.if_found(cell, |lower, cell| lower.add_to_cell(cell, 0, 1));
             }
             Storage::Buckets => {
                 let bucket = self.bucket(&ty, value);
                 let key = self.key(map, key);
                 let at = self.out.key_size(self.map_id(map)) - 8;
-                self.b.store(
-                    Width::B8,
-                    key.memory,
-                    key.base,
-                    key.offset + at as i32,
-                    bucket,
-                );
+                let place = key.place.plus(at);
+                self.b
+                    .store(Width::B8, place.memory, place.base, place.offset, bucket);
                 self.update_or_insert(map, key, &Type::Count, value);
             }
             _ => {
@@ -199,7 +195,7 @@ impl Lowerer<'_, '_> {
         self.b.enter(done);
     }
 
-    fn update_or_insert(&mut self, map: MapRef, key: Place, ty: &Type, value: Value) {
+    fn update_or_insert(&mut self, map: MapRef, key: MapKey, ty: &Type, value: Value) {
         let cell = self.look_up(map, key);
         let (found, missing, done) = (self.b.block(), self.b.block(), self.b.block());
         self.b.branch(Compare::Ne, cell, 0, found, missing);
@@ -397,7 +393,7 @@ impl Lowerer<'_, '_> {
         self.merged_value(map, key)
     }
 
-    fn merged_value(&mut self, map: MapRef, key: Place) -> Value {
+    fn merged_value(&mut self, map: MapRef, key: MapKey) -> Value {
         let ty = self.map_type(map);
         let total = self.b.variable();
         let uses = self.b.variable();
@@ -471,7 +467,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// Runs `visit` with each CPU's cell of a key.
-    fn for_each_cpu(&mut self, map: MapRef, key: Place, visit: impl FnOnce(&mut Self, Value)) {
+    fn for_each_cpu(&mut self, map: MapRef, key: MapKey, visit: impl FnOnce(&mut Self, Value)) {
         let cpu = self.b.variable();
         let zero = self.b.constant(0);
         self.b.write(cpu, zero);
@@ -488,12 +484,11 @@ impl Lowerer<'_, '_> {
         let count = self.env.cpu_count as i32;
         self.b.branch(Compare::Lt, number, count, inside, done);
         self.b.enter(inside);
-        let id = self.map_id(map);
-        let map = self.b.map(id);
-        let key = self.address(key);
+        let table = self.table(map, key);
+        let key = self.address(key.place);
         let cell = self
             .b
-            .call(Helper::MAP_LOOKUP_PERCPU_ELEM, &[map, key, number]);
+            .call(Helper::MAP_LOOKUP_PERCPU_ELEM, &[table, key, number]);
         self.b.branch(Compare::Ne, cell, 0, found, next);
         self.b.enter(found);
         visit(self, cell);
@@ -521,7 +516,7 @@ impl Lowerer<'_, '_> {
             let layout = self.layout(ty);
             return self.copy(to, value, layout.size(), layout.align());
         }
-        let merged = self.merged_value(map, key);
+        let merged = self.merged_value(map, key.into());
         self.store_scalar(to, ty, merged);
     }
 
@@ -557,7 +552,8 @@ impl Lowerer<'_, '_> {
         buckets: u32,
         is_keyed: bool,
     ) -> Value {
-        let place = self.key(map, key);
+        let key = self.key(map, key);
+        let place = key.place;
         let at = self.out.key_size(self.map_id(map)) - if is_keyed { 8 } else { 4 };
         let bucket = self.b.variable();
         let zero = self.b.constant(0);
@@ -578,12 +574,11 @@ impl Lowerer<'_, '_> {
             number,
         );
         if is_keyed {
-            let id = self.map_id(map);
-            let map = self.b.map(id);
+            let table = self.table(map, key);
             let key = self.address(place);
-            self.b.call(Helper::MAP_DELETE_ELEM, &[map, key]);
+            self.b.call(Helper::MAP_DELETE_ELEM, &[table, key]);
         } else {
-            self.for_each_cpu(map, place, |lower, cell| {
+            self.for_each_cpu(map, key, |lower, cell| {
                 lower.b.store(Width::B8, Memory::Map, cell, 0, 0)
             });
         }

@@ -1,8 +1,8 @@
 //! Builtin values and functions. One family is one file; a builtin is one row: its name, its check and its lowering.
 
 pub mod aggregate;
-mod comm;
 mod clock;
+mod comm;
 mod control;
 mod machine;
 mod maps;
@@ -13,7 +13,7 @@ mod print;
 mod probe;
 mod process;
 mod stack;
-mod strings;
+pub(crate) mod strings;
 mod symbols;
 
 use std::fmt;

@@ -113,36 +113,70 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 }
 
 fn lower_str(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) -> Rvalue {
-    let source = &used.args[0];
     let Type::String { size } = used.ty else {
         return Rvalue::Nothing;
     };
+    match text_source(lowerer, used) {
+        TextSource::Here(value) => {
+            let place = to.unwrap_or_else(|| lowerer.temporary(*size, "a string"));
+            lowerer.store_rvalue(&value, &used.args[0].ty, place, used.ty);
+            Rvalue::Bytes(place)
+        }
+        TextSource::Elsewhere { address, space } => {
+            let limit = text_limit(lowerer, used, *size);
+            let place = to.unwrap_or_else(|| lowerer.temporary(*size, "a string"));
+            lowerer.read_string(place, limit, address, space);
+            Rvalue::Bytes(place)
+        }
+    }
+}
+
+/// Writes the text of a `str(…)` to `to` and gives what the kernel's helpers give: its length with the NUL, or a negative number.
+pub(crate) fn read_text(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Place) -> Option<Value> {
+    let Type::String { size } = used.ty else {
+        return None;
+    };
+    let (address, space) = match text_source(lowerer, used) {
+        TextSource::Elsewhere { address, space } => (address, space),
+        TextSource::Here(value) => {
+            let place = lowerer.temporary(*size, "a string");
+            lowerer.store_rvalue(&value, &used.args[0].ty, place, used.ty);
+            (lowerer.address(place), Space::Kernel)
+        }
+    };
+    let limit = text_limit(lowerer, used, *size);
+    Some(lowerer.read_string(to, limit, address, space))
+}
+
+/// Where the text of a `str(…)` is.
+enum TextSource {
+    Here(Rvalue),
+    Elsewhere { address: Value, space: Space },
+}
+
+fn text_source(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>) -> TextSource {
+    let source = &used.args[0];
     let (address, space) = match (&source.ty, lowerer.rvalue(source)) {
         (Type::Pointer { space, .. }, value) => (lowerer.word(value, &source.ty), *space),
         (Type::Int { .. }, value) => (lowerer.word(value, &source.ty), Space::Unknown),
         (_, Rvalue::Remote { address, space }) => (address, space),
-        (ty, value) => {
-            let place = to.unwrap_or_else(|| lowerer.temporary(*size, "a string"));
-            lowerer.store_rvalue(&value, ty, place, used.ty);
-            return Rvalue::Bytes(place);
-        }
+        (_, value) => return TextSource::Here(value),
     };
-    let space = if space == Space::Own {
-        Space::Kernel
-    } else {
-        space
+    let space = match space {
+        Space::Own => Space::Kernel,
+        other => other,
     };
-    let limit = match used.args.get(1) {
-        None => lowerer.b.constant(i64::from(*size)),
-        Some(length) => {
-            let length = lowerer.scalar(length);
-            let wanted = lowerer.b.binary(BinaryOp::Add, length, 1);
-            at_most(lowerer, wanted, *size)
-        }
+    TextSource::Elsewhere { address, space }
+}
+
+/// Bytes to read at most, the NUL included.
+fn text_limit(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, size: u32) -> Value {
+    let Some(length) = used.args.get(1) else {
+        return lowerer.b.constant(i64::from(size));
     };
-    let place = to.unwrap_or_else(|| lowerer.temporary(*size, "a string"));
-    lowerer.read_string(place, limit, address, space);
-    Rvalue::Bytes(place)
+    let length = lowerer.scalar(length);
+    let wanted = lowerer.b.binary(BinaryOp::Add, length, 1);
+    at_most(lowerer, wanted, size)
 }
 
 /// The smaller of a value and a limit, as the verifier can see it.

@@ -1,7 +1,7 @@
 //! Collects what all programs of an object share: maps, actions, places where helpers can fail.
 
 use fathom_bpf::layout::{hist_bucket_count, lhist_bucket_count};
-use fathom_bpf::map::{MapRole, ScriptMap, Storage};
+use fathom_bpf::map::{MapRole, SHORT_TEXT, ScriptMap, Storage};
 use fathom_bpf::object::{Action, ErrorSite};
 use fathom_bpf::{Layout, Map, MapId, MapKind};
 
@@ -27,6 +27,8 @@ pub struct Assembly {
     errors: Option<MapId>,
     start_time: Option<MapId>,
     stacks: Vec<(u32, MapId)>,
+    /// By script map: the map that holds its short texts.
+    short_texts: Vec<Option<MapId>>,
 }
 
 /// What [`Assembly::finish`] gives to the object.
@@ -53,13 +55,41 @@ impl Assembly {
             errors: None,
             start_time: None,
             stacks: Vec::new(),
+            short_texts: Vec::new(),
         };
         for info in &maps.maps {
             let (map, storage) = script_map(info, types, config);
             assembly.maps.push(map);
             assembly.storages.push(storage);
         }
+        for (index, info) in maps.maps.iter().enumerate() {
+            let short = assembly.short_text_map(MapId(index as u32), info);
+            assembly.short_texts.push(short);
+        }
         assembly
+    }
+
+    /// A second map for the short ones among keys that are one long string. A map that programs go over stays whole.
+    fn short_text_map(&mut self, of: MapId, info: &MapInfo) -> Option<MapId> {
+        let is_long_text =
+            matches!(info.key, Some(Type::String { size }) if size >= 2 * SHORT_TEXT);
+        let is_split = is_long_text
+            && info.declared.is_none()
+            && !info.is_walked
+            && matches!(self.storage(of), Storage::Plain | Storage::PerCpu);
+        is_split.then(|| {
+            let whole = self.maps[of.0 as usize].clone();
+            self.add(Map {
+                key_size: SHORT_TEXT,
+                role: MapRole::ShortTexts { of },
+                ..whole
+            })
+        })
+    }
+
+    /// The map that holds a script map's short texts, where there is one.
+    pub fn short_texts(&self, map: MapId) -> Option<MapId> {
+        self.short_texts.get(map.0 as usize).copied().flatten()
     }
 
     /// The finished parts.

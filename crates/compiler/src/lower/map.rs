@@ -12,6 +12,21 @@ use crate::ty::Type;
 /// `BPF_ANY`
 const ANY: i64 = 0;
 
+/// A key as the kernel takes it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MapKey {
+    /// Its bytes.
+    pub place: Place,
+    /// Address of the kernel map it belongs to, where that depends on the key.
+    pub table: Option<Value>,
+}
+
+impl From<Place> for MapKey {
+    fn from(place: Place) -> MapKey {
+        MapKey { place, table: None }
+    }
+}
+
 impl Lowerer<'_, '_> {
     /// The kernel map of a script map.
     pub fn map_id(&self, map: MapRef) -> MapId {
@@ -37,7 +52,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// The key's bytes in the program's memory, all bytes defined. Bucket storages get room for the bucket behind.
-    pub fn key(&mut self, map: MapRef, key: Option<&Expr>) -> Place {
+    pub fn key(&mut self, map: MapRef, key: Option<&Expr>) -> MapKey {
         let info = &self.env.maps.maps[map.0 as usize];
         let (name, ty) = (
             format!("key of @{}", info.name),
@@ -48,10 +63,13 @@ impl Lowerer<'_, '_> {
             let place = self.temporary(4, &name);
             self.b
                 .store(Width::B4, place.memory, place.base, place.offset, 0);
-            return place;
+            return place.into();
         };
+        if let Some(short) = self.out.short_texts(self.map_id(map)) {
+            return self.text_key(map, key, short);
+        }
         if let Some(place) = self.key_in_place(key, &ty, kernel_size) {
-            return place;
+            return place.into();
         }
         let place = self.temporary(kernel_size, &name);
         let layout = self.layout(&ty);
@@ -59,7 +77,7 @@ impl Lowerer<'_, '_> {
             self.zero(place, kernel_size);
         }
         self.store(key, place, &ty);
-        place
+        place.into()
     }
 
     /// A key that already lies in the program's memory in the right form (`$kv.0`) need not be copied.
@@ -80,22 +98,26 @@ impl Lowerer<'_, '_> {
     }
 
     /// `bpf_map_lookup_elem`
-    pub fn look_up(&mut self, map: MapRef, key: Place) -> Value {
+    pub fn look_up(&mut self, map: MapRef, key: MapKey) -> Value {
+        let table = self.table(map, key);
+        let key = self.address(key.place);
+        self.b.call(Helper::MAP_LOOKUP_ELEM, &[table, key])
+    }
+
+    /// The address of the kernel map that holds this key.
+    pub fn table(&mut self, map: MapRef, key: MapKey) -> Value {
         let id = self.map_id(map);
-        let map = self.b.map(id);
-        let key = self.address(key);
-        self.b.call(Helper::MAP_LOOKUP_ELEM, &[map, key])
+        key.table.unwrap_or_else(|| self.b.map(id))
     }
 
     /// `bpf_map_update_elem`; a failure is counted at the place in the script.
-    pub fn update(&mut self, map: MapRef, key: Place, value: Place) {
-        let id = self.map_id(map);
-        let map = self.b.map(id);
-        let (key, value) = (self.address(key), self.address(value));
+    pub fn update(&mut self, map: MapRef, key: MapKey, value: Place) {
+        let table = self.table(map, key);
+        let (key, value) = (self.address(key.place), self.address(value));
         let flags = self.b.constant(ANY);
         let result = self
             .b
-            .call(Helper::MAP_UPDATE_ELEM, &[map, key, value, flags]);
+            .call(Helper::MAP_UPDATE_ELEM, &[table, key, value, flags]);
         let (failed, done) = (self.b.block(), self.b.block());
         self.b.branch(Compare::Eq, result, 0, done, failed);
         self.b.enter(failed);
@@ -313,15 +335,14 @@ impl Lowerer<'_, '_> {
     }
 
     /// First value of a key. Another CPU may have been quicker: then its value is added to.
-    fn insert_or_add(&mut self, map: MapRef, key: Place, value: Value) {
+    fn insert_or_add(&mut self, map: MapRef, key: MapKey, value: Value) {
         const NO_EXIST: i64 = 1;
         const ALREADY_THERE: i32 = -17;
         let first = self.temporary(8, "first value of a key");
         self.b
             .store(Width::B8, first.memory, first.base, first.offset, value);
-        let id = self.map_id(map);
-        let map_address = self.b.map(id);
-        let (key_address, first_address) = (self.address(key), self.address(first));
+        let map_address = self.table(map, key);
+        let (key_address, first_address) = (self.address(key.place), self.address(first));
         let flags = self.b.constant(NO_EXIST);
         let result = self.b.call(
             Helper::MAP_UPDATE_ELEM,
@@ -399,10 +420,9 @@ impl Lowerer<'_, '_> {
             }
             Storage::Plain | Storage::PerCpu => {
                 let key = self.key(map, key);
-                let id = self.map_id(map);
-                let map = self.b.map(id);
-                let key = self.address(key);
-                let result = self.b.call(Helper::MAP_DELETE_ELEM, &[map, key]);
+                let table = self.table(map, key);
+                let key = self.address(key.place);
+                let result = self.b.call(Helper::MAP_DELETE_ELEM, &[table, key]);
                 self.b.compare(Compare::Eq, result, 0)
             }
             Storage::PerCpuScalar | Storage::Buckets | Storage::BucketArray => {

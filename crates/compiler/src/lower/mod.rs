@@ -12,12 +12,14 @@ mod loops;
 mod map;
 mod memory;
 mod statement;
+mod text_key;
 
 use fathom_bpf::MapId;
 use fathom_bpf::helper::Helper;
 use fathom_bpf::object::{ErrorSite, Signature, SourceSpan};
 
 pub use assemble::Assembly;
+pub use map::MapKey;
 pub use memory::{Location, Place, Rvalue};
 
 use crate::builtins::packet::Headers;
@@ -68,6 +70,8 @@ pub struct Lowerer<'a, 'm> {
     shared_loop_starts: LoopStarts,
     scratch_map: Option<MapId>,
     scratch_size: u32,
+    /// Scratch memory that stays zero, and its size.
+    zeros: Option<(Location, u32)>,
     result: i32,
 }
 
@@ -145,6 +149,7 @@ pub fn lower<'a, 'm>(
         shared_loop_starts: LoopStarts::default(),
         scratch_map: None,
         scratch_size: 0,
+        zeros: None,
         result,
     };
     lowerer.shared_frame();
