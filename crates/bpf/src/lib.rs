@@ -13,6 +13,7 @@ pub mod layout;
 pub mod link;
 pub mod map;
 pub mod object;
+pub mod slots;
 pub mod text;
 
 pub use helper::Helper;

@@ -65,6 +65,8 @@ pub enum MapRole {
     Script(ScriptMap),
     /// Entries of a script's map whose key, one string, fits [`SHORT_TEXT`] bytes with its NUL; all others are in that map itself.
     ShortTexts { of: MapId },
+    /// Entries of a script's map that programs find without a helper call; all others are in that map itself.
+    Slots(crate::slots::SlotTable),
     /// The ring buffer (or perf event array on kernels without it) that carries events to user space.
     Events,
     /// One `u64` per CPU: events that could not be written because the buffer was full.

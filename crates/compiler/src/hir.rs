@@ -2,6 +2,9 @@
 //!
 //! One [`Body`] per group of attach points.
 
+pub mod uses;
+pub mod walk;
+
 use std::sync::Arc;
 
 use fathom_bpf::object::SourceSpan;
@@ -39,8 +42,6 @@ pub struct MapInfo {
     pub value: Type,
     /// `let @m = lruhash(10)`.
     pub declared: Option<DeclaredMap>,
-    /// A program goes over all its entries (`for`, `len`).
-    pub is_walked: bool,
 }
 
 /// What a map declaration says.

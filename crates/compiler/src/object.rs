@@ -8,8 +8,9 @@ use fathom_syntax::{Diagnostic, Span};
 use crate::backend::{self, BackendError};
 use crate::config::Config;
 use crate::features::Features;
-use crate::hir::{Body, Maps};
+use crate::hir::{Body, Maps, uses};
 use crate::ir;
+use crate::lower::tables::Limits;
 use crate::lower::{self, Assembly, Env};
 use crate::probes::Group;
 use crate::probes::context::ContextKind;
@@ -73,6 +74,12 @@ fn build_with(input: &Input<'_, '_>, on_stack_limit: u32) -> Result<Built, Backe
             .map_or(1, |cpus| cpus.len() as u32),
         on_stack_limit,
     };
+    let limits = Limits {
+        cpu_count: env.cpu_count,
+        can_claim: input.features.atomic_fetch,
+    };
+    let uses = uses::uses(input.bodies, input.maps.maps.len());
+    assembly.add_sides(input.maps, &uses, limits);
     let mut object = Object {
         license: input.config.license.clone(),
         settings: input.config.settings(),

@@ -13,6 +13,7 @@ mod permission;
 mod ring;
 mod script_table;
 pub mod session;
+mod slots;
 mod symbols;
 mod sys;
 

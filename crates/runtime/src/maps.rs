@@ -30,6 +30,10 @@ impl<'a> Table<'a> {
         }
     }
 
+    pub(crate) fn fd(&self) -> BorrowedFd<'a> {
+        self.fd
+    }
+
     pub(crate) fn key_size(&self) -> usize {
         self.map.key_size as usize
     }

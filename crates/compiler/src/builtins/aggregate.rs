@@ -196,6 +196,25 @@ impl Lowerer<'_, '_> {
     }
 
     fn update_or_insert(&mut self, map: MapRef, key: MapKey, ty: &Type, value: Value) {
+        let Some(slots) = self.cpu_slots(map) else {
+            return self.update_or_insert_in_hash(map, key, ty, value);
+        };
+        let (full, done) = (self.b.block(), self.b.block());
+        self.aggregate_in_slot(
+            slots,
+            key,
+            full,
+            |lower, cell| lower.update_cell(ty, cell, value),
+            |lower, cell| lower.start_cell(ty, cell, value),
+        );
+        self.b.jump(done);
+        self.b.enter(full);
+        self.update_or_insert_in_hash(map, key, ty, value);
+        self.b.jump(done);
+        self.b.enter(done);
+    }
+
+    fn update_or_insert_in_hash(&mut self, map: MapRef, key: MapKey, ty: &Type, value: Value) {
         let cell = self.look_up(map, key);
         let (found, missing, done) = (self.b.block(), self.b.block(), self.b.block());
         self.b.branch(Compare::Ne, cell, 0, found, missing);
@@ -205,19 +224,24 @@ impl Lowerer<'_, '_> {
         self.b.enter(missing);
         let size = self.size_of(ty);
         let first = self.temporary(size, "first value of a key");
+        self.start_cell(ty, first, value);
+        self.update(map, key, first);
+        self.b.jump(done);
+        self.b.enter(done);
+    }
+
+    /// Writes a cell that holds one value.
+    fn start_cell(&mut self, ty: &Type, cell: Place, value: Value) {
         let start = match ty {
             Type::Count => self.b.constant(1),
             _ => value,
         };
         self.b
-            .store(Width::B8, first.memory, first.base, first.offset, start);
-        if size > 8 {
+            .store(Width::B8, cell.memory, cell.base, cell.offset, start);
+        if self.size_of(ty) > 8 {
             self.b
-                .store(Width::B8, first.memory, first.base, first.offset + 8, 1);
+                .store(Width::B8, cell.memory, cell.base, cell.offset + 8, 1);
         }
-        self.update(map, key, first);
-        self.b.jump(done);
-        self.b.enter(done);
     }
 
     /// Adds a value to this CPU's cell.

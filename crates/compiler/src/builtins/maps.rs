@@ -136,7 +136,6 @@ fn check_len(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
                 "`len` of a map needs `bpf_for_each_map_elem` (Linux 5.13)",
             ));
         }
-        checker.note_walk(map);
         return call.expr_with(Type::I64, Vec::new(), Data::Map(map));
     }
     let value = checker.expr(&call.args[0]);

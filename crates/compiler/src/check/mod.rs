@@ -252,15 +252,9 @@ impl<'a, 'm> Checker<'a, 'm> {
             key: None,
             value: Type::Unknown,
             declared: None,
-            is_walked: false,
         });
         self.map_names.insert(name.to_owned(), map);
         map
-    }
-
-    /// Notes that a program goes over all entries of the map.
-    pub fn note_walk(&mut self, map: MapRef) {
-        self.maps.maps[map.0 as usize].is_walked = true;
     }
 
     /// What is known of a map.

@@ -178,7 +178,6 @@ impl Checker<'_, '_> {
                     return None;
                 };
                 let map = self.map_ref(name, over.span);
-                self.note_walk(map);
                 let info = self.map(map).clone();
                 if info.key == Some(Type::None) {
                     self.report(

@@ -1,11 +1,13 @@
 //! Collects what all programs of an object share: maps, actions, places where helpers can fail.
 
 use fathom_bpf::layout::{hist_bucket_count, lhist_bucket_count};
-use fathom_bpf::map::{MapRole, SHORT_TEXT, ScriptMap, Storage};
+use fathom_bpf::map::{MapRole, ScriptMap, Storage};
 use fathom_bpf::object::{Action, ErrorSite};
 use fathom_bpf::{Layout, Map, MapId, MapKind};
 
+use super::tables::{self, Limits, Side};
 use crate::config::Config;
+use crate::hir::uses::MapUse;
 use crate::hir::{MapInfo, Maps};
 use crate::ty::Type;
 use crate::types::Types;
@@ -27,8 +29,8 @@ pub struct Assembly {
     errors: Option<MapId>,
     start_time: Option<MapId>,
     stacks: Vec<(u32, MapId)>,
-    /// By script map: the map that holds its short texts.
-    short_texts: Vec<Option<MapId>>,
+    /// By script map: where else its entries are.
+    sides: Vec<Option<Side>>,
 }
 
 /// What [`Assembly::finish`] gives to the object.
@@ -55,41 +57,24 @@ impl Assembly {
             errors: None,
             start_time: None,
             stacks: Vec::new(),
-            short_texts: Vec::new(),
+            sides: Vec::new(),
         };
         for info in &maps.maps {
             let (map, storage) = script_map(info, types, config);
             assembly.maps.push(map);
             assembly.storages.push(storage);
         }
-        for (index, info) in maps.maps.iter().enumerate() {
-            let short = assembly.short_text_map(MapId(index as u32), info);
-            assembly.short_texts.push(short);
-        }
         assembly
     }
 
-    /// A second map for the short ones among keys that are one long string. A map that programs go over stays whole.
-    fn short_text_map(&mut self, of: MapId, info: &MapInfo) -> Option<MapId> {
-        let is_long_text =
-            matches!(info.key, Some(Type::String { size }) if size >= 2 * SHORT_TEXT);
-        let is_split = is_long_text
-            && info.declared.is_none()
-            && !info.is_walked
-            && matches!(self.storage(of), Storage::Plain | Storage::PerCpu);
-        is_split.then(|| {
-            let whole = self.maps[of.0 as usize].clone();
-            self.add(Map {
-                key_size: SHORT_TEXT,
-                role: MapRole::ShortTexts { of },
-                ..whole
-            })
-        })
+    /// Adds the maps in which entries are found faster; to be called before anything else is added.
+    pub fn add_sides(&mut self, maps: &Maps, uses: &[MapUse], limits: Limits) {
+        self.sides = tables::add_sides(&mut self.maps, maps, uses, limits);
     }
 
-    /// The map that holds a script map's short texts, where there is one.
-    pub fn short_texts(&self, map: MapId) -> Option<MapId> {
-        self.short_texts.get(map.0 as usize).copied().flatten()
+    /// The second place of a script map's entries, where there is one.
+    pub fn side(&self, map: MapId) -> Option<Side> {
+        self.sides.get(map.0 as usize).copied().flatten()
     }
 
     /// The finished parts.

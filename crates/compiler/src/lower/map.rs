@@ -4,6 +4,7 @@ use fathom_bpf::helper::Helper;
 use fathom_bpf::map::Storage;
 use fathom_bpf::{Layout, MapId};
 
+use super::tables::Side;
 use super::{Lowerer, Place, Rvalue, is_register};
 use crate::hir::{Expr, MapRef};
 use crate::ir::{AtomicOp, BinaryOp, Compare, Memory, Op, Value, Width};
@@ -65,7 +66,7 @@ impl Lowerer<'_, '_> {
                 .store(Width::B4, place.memory, place.base, place.offset, 0);
             return place.into();
         };
-        if let Some(short) = self.out.short_texts(self.map_id(map)) {
+        if let Some(Side::ShortTexts(short)) = self.out.side(self.map_id(map)) {
             return self.text_key(map, key, short);
         }
         if let Some(place) = self.key_in_place(key, &ty, kernel_size) {
@@ -97,8 +98,16 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    /// `bpf_map_lookup_elem`
+    /// The address of a key's value, null if it is not there. For an aggregation: of this CPU's cell in the hash map.
     pub fn look_up(&mut self, map: MapRef, key: MapKey) -> Value {
+        match self.thread_slots(map) {
+            Some(slots) => self.find_thread_entry(map, slots, key),
+            None => self.look_up_in_hash(map, key),
+        }
+    }
+
+    /// `bpf_map_lookup_elem`
+    pub(super) fn look_up_in_hash(&mut self, map: MapRef, key: MapKey) -> Value {
         let table = self.table(map, key);
         let key = self.address(key.place);
         self.b.call(Helper::MAP_LOOKUP_ELEM, &[table, key])
@@ -110,8 +119,27 @@ impl Lowerer<'_, '_> {
         key.table.unwrap_or_else(|| self.b.map(id))
     }
 
-    /// `bpf_map_update_elem`; a failure is counted at the place in the script.
+    /// Sets a key's value; a failure is counted at the place in the script.
     pub fn update(&mut self, map: MapRef, key: MapKey, value: Place) {
+        let Some(slots) = self.thread_slots(map) else {
+            return self.update_in_hash(map, key, value);
+        };
+        let (known, new, done) = (self.b.block(), self.b.block(), self.b.block());
+        let address = self.find_thread_entry(map, slots, key);
+        self.b.branch(Compare::Ne, address, 0, known, new);
+        self.b.enter(known);
+        let width = Width::from_bytes(slots.1.value_size).unwrap_or(Width::B8);
+        let word = self.b.load(width, value.memory, value.base, value.offset);
+        self.b.store(width, Memory::Map, address, 0, word);
+        self.b.jump(done);
+        self.b.enter(new);
+        self.insert_thread_entry(map, slots, key, value);
+        self.b.jump(done);
+        self.b.enter(done);
+    }
+
+    /// `bpf_map_update_elem`
+    pub(super) fn update_in_hash(&mut self, map: MapRef, key: MapKey, value: Place) {
         let table = self.table(map, key);
         let (key, value) = (self.address(key.place), self.address(value));
         let flags = self.b.constant(ANY);
@@ -341,6 +369,9 @@ impl Lowerer<'_, '_> {
         let first = self.temporary(8, "first value of a key");
         self.b
             .store(Width::B8, first.memory, first.base, first.offset, value);
+        if let Some(slots) = self.thread_slots(map) {
+            return self.insert_thread_entry(map, slots, key, first);
+        }
         let map_address = self.table(map, key);
         let (key_address, first_address) = (self.address(key.place), self.address(first));
         let flags = self.b.constant(NO_EXIST);
@@ -420,15 +451,23 @@ impl Lowerer<'_, '_> {
             }
             Storage::Plain | Storage::PerCpu => {
                 let key = self.key(map, key);
-                let table = self.table(map, key);
-                let key = self.address(key.place);
-                let result = self.b.call(Helper::MAP_DELETE_ELEM, &[table, key]);
-                self.b.compare(Compare::Eq, result, 0)
+                match self.thread_slots(map) {
+                    Some(slots) => self.delete_thread_entry(map, slots, key),
+                    None => self.delete_in_hash(map, key),
+                }
             }
             Storage::PerCpuScalar | Storage::Buckets | Storage::BucketArray => {
                 self.delete_cells(map, key)
             }
         }
+    }
+
+    /// `bpf_map_delete_elem`
+    pub(super) fn delete_in_hash(&mut self, map: MapRef, key: MapKey) -> Value {
+        let table = self.table(map, key);
+        let key = self.address(key.place);
+        let result = self.b.call(Helper::MAP_DELETE_ELEM, &[table, key]);
+        self.b.compare(Compare::Eq, result, 0)
     }
 
     /// `has_key(@x, key)`

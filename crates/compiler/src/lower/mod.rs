@@ -11,7 +11,9 @@ mod expr;
 mod loops;
 mod map;
 mod memory;
+mod slots;
 mod statement;
+pub mod tables;
 mod text_key;
 
 use fathom_bpf::MapId;
