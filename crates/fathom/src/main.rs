@@ -1,58 +1,36 @@
-//! The `fathom` command: flags, subcommands, exit codes.
+//! The `fathom` command: flags, subcommands, exit codes; and `bpftrace`, when it is called by that name.
 //!
-//! Exit codes: 0 done, 1 the input is wrong, 2 the machine refused, 130 interrupted; `exit(n)` in a script gives n.
+//! Exit codes: 0 done, 1 what was asked for is wrong, 2 the machine refused, 130 interrupted; `exit(n)` in a script gives n.
 #![forbid(unsafe_code)]
 
+mod bpftrace;
+mod cli;
 mod commands;
+mod failure;
+mod heartbeat;
+mod options;
+mod trace;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-
-/// Answers precise questions about running programs, the kernel and the network with eBPF.
-#[derive(Parser)]
-#[command(name = "fathom", version, propagate_version = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run a script
-    Run(commands::run::Args),
-    /// List probes and types that match a pattern
-    List(commands::list::Args),
-    /// Check a script without running it (no root needed)
-    Check(commands::check::Args),
-    /// Format scripts
-    Fmt(commands::fmt::Args),
-    /// Tell what this kernel and this user can do
-    Info(commands::info::Args),
-}
-
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(problem) => {
-            let is_wrong = problem.use_stderr();
-            // Nothing is left to tell if even this cannot be written.
-            let _ = problem.print();
-            return ExitCode::from(u8::from(is_wrong));
-        }
-    };
-    let result = match cli.command {
-        Command::Run(args) => commands::run::run(&args),
-        Command::List(args) => commands::list::run(&args),
-        Command::Check(args) => commands::check::run(&args),
-        Command::Fmt(args) => commands::fmt::run(&args),
-        Command::Info(args) => commands::info::run(&args),
-    };
-    match result {
+    if is_called("bpftrace") {
+        return ExitCode::from(bpftrace::main());
+    }
+    match cli::main() {
         Ok(code) => ExitCode::from(code),
         Err(problem) => {
             eprintln!("error: {problem:#}");
-            ExitCode::from(commands::REFUSED)
+            ExitCode::from(failure::exit_code(&problem))
         }
     }
+}
+
+/// Whether this is the name by which the command was called, folders aside.
+fn is_called(name: &str) -> bool {
+    let called = std::env::args_os().next().unwrap_or_default();
+    Path::new(&called)
+        .file_name()
+        .is_some_and(|file| file == name)
 }

@@ -23,6 +23,7 @@ mod uprobe;
 pub use failure::AttachFailure;
 
 use crate::load::Loaded;
+use crate::progress::{Progress, Step};
 use crate::sys::fork::Guard;
 use failure::Refusal;
 use fathom_bpf::object::{AttachPoint, Place};
@@ -128,12 +129,18 @@ impl<'a> Attacher<'a> {
     }
 
     /// Attaches every place that is attached at all.
-    pub(crate) fn attach_all(&self) -> Attached {
+    pub(crate) fn attach_all(&self, progress: &Progress) -> Attached {
         let mut attached = Attached {
             may_go_on: true,
             ..Attached::default()
         };
+        let total = self.object.attach_points.len();
         for (index, point) in self.object.attach_points.iter().enumerate() {
+            progress.tell(Step::Attach {
+                place: &point.name,
+                done: index,
+                total,
+            });
             if is_run_by_hand(&point.place) {
                 continue;
             }

@@ -6,6 +6,7 @@ pub use verifier::LoadError;
 
 use crate::error::{Error, Result};
 use crate::permission::missing_right;
+use crate::progress::{Progress, Step};
 use crate::sys::bpf::{self, IdKind, LoadTarget, MapSpec, ProgramBtf, ProgramSpec};
 use fathom_bpf::btf_writer::ObjectBtf;
 use fathom_bpf::insn::PseudoImm;
@@ -31,8 +32,8 @@ pub struct Loaded {
     pub programs: Vec<OwnedFd>,
 }
 
-/// Creates maps and loads programs.
-pub fn load(object: &Object) -> Result<Loaded> {
+/// Creates maps and loads programs; `with_logs` asks for the verifier's log of each.
+pub fn load(object: &Object, progress: &Progress, with_logs: bool) -> Result<Loaded> {
     bpf::silence_libbpf();
     let maps: Vec<OwnedFd> = object.maps.iter().map(create_map).collect::<Result<_>>()?;
     let loader = Loader {
@@ -40,11 +41,19 @@ pub fn load(object: &Object) -> Result<Loaded> {
         btf: LoadedBtf::new(object),
         license: CString::new(object.license.as_str())
             .map_err(|_| Error::Object("a NUL byte in the license".into()))?,
+        progress,
+        with_logs,
     };
-    let programs = object.programs.iter().enumerate();
-    let programs = programs
-        .map(|(index, program)| loader.program(program, index))
-        .collect::<Result<_>>()?;
+    let total = object.programs.len();
+    let mut programs = Vec::with_capacity(total);
+    for (done, program) in object.programs.iter().enumerate() {
+        progress.tell(Step::Load {
+            program: &program.name,
+            done,
+            total,
+        });
+        programs.push(loader.program(program, done)?);
+    }
     Ok(Loaded { maps, programs })
 }
 
@@ -148,6 +157,8 @@ struct Loader<'a> {
     maps: &'a [OwnedFd],
     btf: Option<LoadedBtf>,
     license: CString,
+    progress: &'a Progress,
+    with_logs: bool,
 }
 
 impl Loader<'_> {
@@ -171,9 +182,25 @@ impl Loader<'_> {
             attach_btf_id: target.btf_id,
             target: target.load_target(),
         };
+        if self.with_logs {
+            self.tell_log(program, &spec);
+        }
         match bpf::program_load(&spec, None) {
             Ok(fd) => Ok(fd),
             Err(error) => Err(self.explain(program, &spec, &error)),
+        }
+    }
+
+    /// Loads for the log alone; a refusal is explained by the load that follows.
+    fn tell_log(&self, program: &Program, spec: &ProgramSpec<'_>) {
+        for size in LOG_SIZES {
+            let mut log = vec![0; size];
+            if bpf::program_load(spec, Some(&mut log)).is_ok() {
+                return self.progress.tell(Step::Verified {
+                    program: &program.name,
+                    log: &text_of(&log),
+                });
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Why the kernel said `EPERM`, as far as this process can tell.
+//! What this process may do, and why the kernel said `EPERM`, as far as this process can tell.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 /// One sentence on what is missing; `None` when this process has all rights that there are.
-pub(crate) fn missing_right() -> Option<String> {
+pub fn missing_right() -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
     let sysctl =

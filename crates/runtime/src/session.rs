@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::load::{Loaded, load};
 use crate::maps::Table;
 use crate::output::Output;
+use crate::progress::{Progress, Step};
 use crate::symbols::Symbols;
 use crate::sys::bpf;
 use crate::sys::poll::Wake;
@@ -41,8 +42,12 @@ pub struct Options {
     pub allow_unsafe: bool,
     /// Which failures of helpers are told.
     pub helper_errors: HelperErrorLevel,
-    /// Attach, say so, and leave.
+    /// Attach, say so, and leave: nothing of the script runs.
     pub dry_run: bool,
+    /// The verifier's logs are asked for and passed to `progress`.
+    pub verifier_logs: bool,
+    /// Is told each step until the session runs.
+    pub progress: Progress,
 }
 
 /// A process that the session is about and that ends it.
@@ -120,7 +125,7 @@ pub struct Session<'m> {
 impl<'m> Session<'m> {
     /// Creates the maps and loads the programs.
     pub fn load(object: Object, machine: &'m Machine, options: Options) -> Result<Session<'m>> {
-        let loaded = load(&object)?;
+        let loaded = load(&object, &options.progress, options.verifier_logs)?;
         let wake = Arc::new(Wake::new().map_err(Error::Events)?);
         Ok(Session {
             object,
@@ -188,11 +193,14 @@ impl Run<'_, '_> {
         let pid = options.target.pid();
         // Before anything is attached: what comes too early waits in the pipe.
         let mut watch = Watch::new(self.object, options, &stop.wake, &self.events)?;
-        self.run_by_hand(|place| *place == Place::Begin)?;
+        if !options.dry_run {
+            self.run_by_hand(|place| *place == Place::Begin)?;
+        }
         let is_over = self.exit_code.is_some();
         if !is_over {
-            self.attach(pid)?;
+            self.attach(pid, &options.progress)?;
         }
+        options.progress.tell(Step::Running);
         self.output
             .tell(&Message::AttachedProbes(self.probe_count()))?;
         self.output.flush()?;
@@ -205,9 +213,9 @@ impl Run<'_, '_> {
         self.finish(options)
     }
 
-    fn attach(&mut self, pid: Option<u32>) -> Result<()> {
+    fn attach(&mut self, pid: Option<u32>, progress: &Progress) -> Result<()> {
         let attacher = Attacher::new(self.object, self.loaded, self.machine, pid);
-        self.attached = attacher.attach_all();
+        self.attached = attacher.attach_all(progress);
         let failures = &self.attached.failures;
         if failures.is_empty() {
             return Ok(());
@@ -327,6 +335,10 @@ impl Run<'_, '_> {
     fn finish(&mut self, options: &mut Options) -> Result<Outcome> {
         self.attached.detach();
         options.target = Target::None;
+        if options.dry_run {
+            self.output.flush()?;
+            return Ok(self.outcome(0));
+        }
         let exit_code = match self.exit_code.take() {
             // What came after `exit()` is not shown.
             Some(code) => {
@@ -343,13 +355,17 @@ impl Run<'_, '_> {
         self.tell_losses(Urgency::Now)?;
         self.print_maps()?;
         self.output.flush()?;
-        Ok(Outcome {
+        Ok(self.outcome(exit_code))
+    }
+
+    fn outcome(&mut self, exit_code: i32) -> Outcome {
+        Outcome {
             exit_code,
             lost_events: self.lost,
             malformed_events: self.actions.malformed,
             failures: std::mem::take(&mut self.attached.failures),
             pins: std::mem::take(&mut self.attached.pins),
-        })
+        }
     }
 
     fn print_maps(&mut self) -> Result<()> {

@@ -19,7 +19,7 @@ use fathom_syntax::span::Span;
 pub use context::{ArgSource, Argument, Context};
 pub use expand::{ExpandOptions, Expansion, Mode, Needs, expand};
 pub use list::{ListOptions, ProbeListing, list};
-pub use provider::provider_name;
+pub use provider::{names as provider_names, provider_name};
 pub use registers::{register_names, register_offset};
 
 /// Attach points that can share one program.

@@ -81,7 +81,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Provider> {
 }
 
 /// Names and aliases of all kinds.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub fn names() -> impl Iterator<Item = &'static str> {
     PROVIDERS.iter().map(|provider| provider.name)
 }
 

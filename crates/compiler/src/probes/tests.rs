@@ -710,7 +710,7 @@ fn listing_searches() {
     assert_eq!(names("*exotic"), ["tracepoint:syscalls:sys_enter_exotic"]);
     assert_eq!(
         names("kprobe:vfs_*"),
-        ["kprobe:vfs_read", "kprobe:vfs_write", "kprobe:vfs_open"]
+        ["kprobe:vfs_open", "kprobe:vfs_read", "kprobe:vfs_write"]
     );
     assert_eq!(
         names("kprobe:nf_tables:*, xdp:*"),
@@ -721,14 +721,11 @@ fn listing_searches() {
             "xdp:lo"
         ]
     );
-    assert_eq!(names("software:*faults:*").len(), 5);
+    assert_eq!(names("software:*faults:*").len(), 6);
     let verbose = ListOptions {
         verbose: true,
-        pid: None,
+        ..ListOptions::default()
     };
     let switch: Vec<_> = list("tracepoint:sched:sched_switch", &machine, verbose).collect();
-    assert_eq!(
-        switch[0].args[0],
-        ("char[16]".to_string(), "prev_comm".to_string())
-    );
+    assert_eq!(switch[0].args[0], "char prev_comm[16]");
 }

@@ -1,32 +1,40 @@
 //! `fathom check`: the compiler without the kernel, each of its stages printable.
 
-use std::io::Write;
-
 use anyhow::Context;
-use fathom_bpf::ProgramId;
+use fathom::Source;
 use fathom_compiler::Options;
 use fathom_machine::Machine;
 use fathom_syntax::{ParseOptions, Spans, dump_ast, dump_tokens, parse};
 
+use super::stages;
+use crate::failure::{Mistake, WRONG_INPUT};
+
 /// Flags of `fathom check`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "No root is needed: the compiler asks the files of this machine, not its kernel, and assumes a current one.
+
+Exit codes: 0 the script is right · 1 it is not
+
+Examples:
   fathom check latency.bt
   fathom check -e 'begin { @x = 1 }' --emit bpf
-  fathom check opens.bt --emit object -o opens.o")]
+  fathom check opens.bt --emit object -o opens.o
+  bpftool prog loadall opens.o /sys/fs/bpf/opens autoattach"
+)]
 pub struct Args {
     /// Script file, or `-` for standard input
     file: Option<String>,
     /// Positional parameters of the script
     params: Vec<String>,
     /// The script itself
-    #[arg(short = 'e', long, value_name = "SCRIPT")]
+    #[arg(short = 'e', long, value_name = "SCRIPT", allow_hyphen_values = true)]
     execute: Option<String>,
-    /// Print a stage of the compiler
-    #[arg(long, value_parser = ["tokens", "ast", "hir", "ir", "bpf", "object"])]
+    /// Print a stage of the compiler: tokens, ast, hir (typed), ir (before optimization), bpf or object
+    #[arg(long, value_name = "STAGE", value_parser = ["tokens", "ast", "hir", "ir", "bpf", "object"], hide_possible_values = true)]
     emit: Option<String>,
     /// Write there; for `--emit object` an ELF file that libbpf and bpftool load
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", requires = "emit")]
     output: Option<String>,
     /// Allow functions that act on the system
     #[arg(long = "unsafe")]
@@ -35,51 +43,44 @@ pub struct Args {
 
 /// Checks the script; the result is the exit code.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
-    let file = args
-        .execute
-        .is_none()
-        .then_some(args.file.as_deref())
-        .flatten();
-    let source = super::read_source(args.execute.as_deref(), file)?;
+    let script = args.execute.as_deref();
+    let (file, params) = super::split_params(script.is_some(), args.file.as_deref(), &args.params);
+    let source = super::read_source(script, file)?;
     match args.emit.as_deref() {
-        Some("tokens") => return write(args, dump_tokens(&source.text).as_bytes()),
-        Some("ast") => {
-            let parsed = parse(&source.text, &ParseOptions::default());
-            super::show(&source, &parsed.diagnostics, true);
-            return write(args, dump_ast(&parsed.script, Spans::Hide).as_bytes());
-        }
-        _ => {}
+        Some("tokens") => write(args, dump_tokens(&source.text).as_bytes()),
+        Some("ast") => ast(args, &source),
+        _ => compiled(args, &source, params),
     }
+}
+
+fn ast(args: &Args, source: &Source) -> anyhow::Result<u8> {
+    let parsed = parse(&source.text, &ParseOptions::default());
+    super::show(source, &parsed.diagnostics, true);
+    let code = write(args, dump_ast(&parsed.script, Spans::Hide).as_bytes())?;
+    Ok(if parsed.has_errors() {
+        WRONG_INPUT
+    } else {
+        code
+    })
+}
+
+fn compiled(args: &Args, source: &Source, params: Vec<String>) -> anyhow::Result<u8> {
     let machine = Machine::at("/");
     let options = Options {
-        params: args.params.clone(),
+        params,
         environment: super::environment(),
         allow_unsafe: args.allow_unsafe,
         ..Options::default()
     };
-    let compiled = fathom::compile(&source, &machine, &options);
-    super::show(&source, &compiled.diagnostics, true);
+    let compiled = fathom::compile(source, &machine, &options);
+    super::show(source, &compiled.diagnostics, true);
     let Some(object) = &compiled.object else {
-        return Ok(super::WRONG_INPUT);
+        return Ok(WRONG_INPUT);
     };
     match args.emit.as_deref() {
-        Some("hir") => write(
-            args,
-            format!("{:#?}\n{:#?}\n", compiled.maps, compiled.bodies).as_bytes(),
-        ),
-        Some("ir") => {
-            let functions = compiled
-                .programs
-                .iter()
-                .map(|program| format!("{program}\n"));
-            write(args, functions.collect::<String>().as_bytes())
-        }
-        Some("bpf") => {
-            let numbers = 0..object.programs.len() as u32;
-            let programs =
-                numbers.map(|number| fathom_bpf::text::program(object, ProgramId(number)));
-            write(args, programs.collect::<String>().as_bytes())
-        }
+        Some("hir") => write(args, stages::typed(&compiled).as_bytes()),
+        Some("ir") => write(args, stages::intermediate(&compiled).as_bytes()),
+        Some("bpf") => write(args, stages::instructions(object).as_bytes()),
         Some("object") if args.output.is_some() => {
             let elf = fathom_bpf::elf::write(object)
                 .context("cannot write the script as an ELF object")?;
@@ -91,13 +92,9 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn write(args: &Args, bytes: &[u8]) -> anyhow::Result<u8> {
-    match &args.output {
-        Some(path) => {
-            std::fs::write(path, bytes).with_context(|| format!("cannot write {path}"))?
-        }
-        None => std::io::stdout()
-            .write_all(bytes)
-            .context("cannot write output")?,
-    }
+    let Some(path) = &args.output else {
+        return super::print(bytes);
+    };
+    std::fs::write(path, bytes).with_context(|| Mistake(format!("cannot write {path}")))?;
     Ok(0)
 }

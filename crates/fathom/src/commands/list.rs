@@ -2,58 +2,174 @@
 
 use std::io::{BufWriter, Write};
 
-use fathom_compiler::probes::{ListOptions, list};
-use fathom_machine::Machine;
+use fathom::Source;
+use fathom_compiler::probes::{ListOptions, ProbeListing, list, provider_names};
+use fathom_machine::{Machine, suggest};
+use fathom_runtime::{Feature, features, missing_right};
+use fathom_syntax::{ParseOptions, parse};
+
+use crate::failure::{Mistake, WRONG_INPUT};
 
 /// Flags of `fathom list`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:
-  fathom list 'tracepoint:syscalls:*'
+#[command(
+    after_help = "A pattern without a colon is searched in the whole name. Kinds that this kernel cannot do are listed only when
+they are named. No root is needed for what the user may read; tracepoints of a machine without tracefs are.
+
+Exit codes: 0 something matches · 1 nothing does
+
+Examples:
+  fathom list '*sleep*'
+  fathom list 'tracepoint:syscalls:*open*'
   fathom list -v tracepoint:sched:sched_switch
   fathom list 'uprobe:/bin/bash:read*'
-  fathom list 'struct sock'")]
+  fathom list 'usdt:/usr/bin/python3:*'
+  fathom list 'struct sock'
+  fathom list -v 'enum *state*'"
+)]
 pub struct Args {
-    /// Pattern with wildcards; several are separated by commas
-    pattern: Option<String>,
-    /// Also arguments
+    /// Patterns with wildcards, such as `kprobe:vfs_*`, `struct sock` or `*sleep*`; commas separate several
+    pattern: Vec<String>,
+    /// Also arguments of probes, and definitions of all types that match
     #[arg(short, long)]
     verbose: bool,
-    /// Also programs and libraries of this process
-    #[arg(short, long)]
+    /// Also functions and static probes of the files that this process has mapped
+    #[arg(short, long, value_name = "PID")]
     pid: Option<u32>,
+}
+
+/// How to list.
+pub struct Listing {
+    /// Also arguments.
+    pub verbose: bool,
+    /// Also what this process has mapped.
+    pub pid: Option<u32>,
+    /// How types are shown.
+    pub definitions: Definitions,
+}
+
+/// When a type is shown with its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Definitions {
+    /// Also when it is the one that was asked for.
+    WhenNamed,
+    /// Only with `-v`.
+    WhenVerbose,
 }
 
 /// Prints what matches; 1 if nothing does.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
-    let machine = Machine::at("/");
-    let options = ListOptions {
+    let listing = Listing {
         verbose: args.verbose,
         pid: args.pid,
+        definitions: Definitions::WhenNamed,
     };
+    let patterns = match args.pattern.is_empty() {
+        true => vec![String::new()],
+        false => args.pattern.clone(),
+    };
+    let missing = print(&patterns, &listing)?;
+    for pattern in &missing {
+        eprintln!("nothing matches `{pattern}`{}", did_you_mean(pattern));
+    }
+    Ok(if missing.is_empty() { 0 } else { WRONG_INPUT })
+}
+
+fn did_you_mean(pattern: &str) -> String {
+    let quoted: Vec<String> = nearest(pattern)
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        names => format!("; did you mean {}?", names.join(" or ")),
+    }
+}
+
+/// Names that look like one that is not there: kinds of probes, then probes of the kind, in the same file.
+fn nearest(pattern: &str) -> Vec<String> {
+    let (provider, rest) = pattern.split_once(':').unwrap_or((pattern, ""));
+    let wider = match rest.rsplit_once(':') {
+        _ if pattern.contains('*') => return Vec::new(),
+        Some((file, _)) if file.starts_with('/') => format!("{provider}:{file}:*"),
+        _ => format!("{provider}:*"),
+    };
+    let machine = Machine::at("/");
+    let names: Vec<String> = list(&wider, &machine, ListOptions::default())
+        .map(|found| found.name)
+        .collect();
+    if names.is_empty() && !rest.starts_with('/') {
+        return suggest::nearest(provider, provider_names());
+    }
+    suggest::nearest(pattern, names.iter().map(String::as_str))
+}
+
+/// Kinds that this kernel cannot do, as far as this user can find out.
+fn unsupported(machine: &Machine) -> &'static [&'static str] {
+    if missing_right().is_some() {
+        return &[];
+    }
+    let has = |feature| features::probe(feature, machine);
+    match (has(Feature::Kprobe), has(Feature::Trampoline)) {
+        (true, true) => &[],
+        (true, false) => &["fentry", "fexit"],
+        (false, true) => &["kprobe", "kretprobe"],
+        (false, false) => &["fentry", "fexit", "kprobe", "kretprobe"],
+    }
+}
+
+/// A pattern that leaves the kind open, so that it matters which the kernel can do.
+fn is_open(search: &str) -> bool {
+    let kind = search.split(':').next().unwrap_or_default();
+    !search.contains(':') || kind.contains('*')
+}
+
+/// Prints what each search finds; the result is the searches that found nothing.
+pub fn print(searches: &[String], listing: &Listing) -> anyhow::Result<Vec<String>> {
+    let machine = Machine::at("/");
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut is_empty = true;
-    for listing in list(
-        args.pattern.as_deref().unwrap_or_default(),
-        &machine,
-        options,
-    ) {
-        is_empty = false;
-        let mut text = listing.name + "\n";
-        for (ty, name) in &listing.args {
-            text += &format!("    {ty} {name}\n");
+    let mut missing = Vec::new();
+    let is_open = searches.iter().any(|search| is_open(search));
+    let unsupported = if is_open { unsupported(&machine) } else { &[] };
+    for search in searches {
+        let options = ListOptions {
+            verbose: listing.verbose,
+            pid: listing.pid,
+            named_definitions: listing.definitions == Definitions::WhenNamed,
+            unsupported,
+        };
+        let mut is_empty = true;
+        for found in list(search, &machine, options) {
+            is_empty = false;
+            if write(&mut out, &found).is_err() {
+                // A reader that went away has seen what it wanted.
+                return Ok(Vec::new());
+            }
         }
-        if out.write_all(text.as_bytes()).is_err() {
-            return Ok(0);
+        if is_empty {
+            missing.push(search.clone());
         }
     }
-    // A reader that went away has seen what it wanted.
     let _ = out.flush();
-    if is_empty {
-        eprintln!(
-            "nothing matches `{}`",
-            args.pattern.as_deref().unwrap_or_default()
-        );
-        return Ok(super::WRONG_INPUT);
+    Ok(missing)
+}
+
+fn write(out: &mut impl Write, found: &ProbeListing) -> std::io::Result<()> {
+    writeln!(out, "{}", found.name)?;
+    for argument in &found.args {
+        writeln!(out, "    {argument}")?;
     }
-    Ok(0)
+    Ok(())
+}
+
+/// The patterns of a script's probes, as they are written.
+pub fn probes_of(source: &Source) -> anyhow::Result<Vec<String>> {
+    let parsed = parse(&source.text, &ParseOptions::default());
+    if parsed.has_errors() {
+        super::show(source, &parsed.diagnostics, true);
+        anyhow::bail!(Mistake(format!("{} is not a script", source.name)));
+    }
+    let patterns = parsed.script.probes().flat_map(|probe| &probe.patterns);
+    let texts = patterns.filter_map(|pattern| source.text.get(pattern.span.range()));
+    Ok(texts.map(str::to_owned).collect())
 }

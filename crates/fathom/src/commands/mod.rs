@@ -1,12 +1,14 @@
 //! The subcommands, a file each.
 
 pub mod check;
+pub mod documents;
 pub mod fmt;
 pub mod info;
 pub mod list;
 pub mod run;
+pub mod stages;
 
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -16,10 +18,7 @@ use fathom_machine::Machine;
 use fathom_runtime::{Feature, FeatureSet};
 use fathom_syntax::Diagnostic;
 
-/// The input is wrong.
-pub const WRONG_INPUT: u8 = 1;
-/// The machine refused.
-pub const REFUSED: u8 = 2;
+use crate::failure::Mistake;
 
 /// The script of `-e`, of a file, or of standard input (`-`).
 pub fn read_source(script: Option<&str>, file: Option<&str>) -> anyhow::Result<Source> {
@@ -31,18 +30,51 @@ pub fn read_source(script: Option<&str>, file: Option<&str>) -> anyhow::Result<S
             let mut text = String::new();
             std::io::stdin()
                 .read_to_string(&mut text)
-                .context("cannot read the script from standard input")?;
+                .with_context(|| Mistake("cannot read the script from standard input".into()))?;
             Ok(Source::text("stdin", text))
         }
         Some(path) => {
-            let bytes = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;
-            let text =
-                String::from_utf8(bytes).with_context(|| format!("{path} is not UTF-8 text"))?;
+            let bytes =
+                std::fs::read(path).with_context(|| Mistake(format!("cannot read {path}")))?;
+            let text = String::from_utf8(bytes)
+                .with_context(|| Mistake(format!("{path} is not UTF-8 text")))?;
             let name = Path::new(path)
                 .file_name()
                 .map_or(path.into(), |name| name.to_string_lossy());
             Ok(Source::text(name, text))
         }
+    }
+}
+
+/// With `-e` the first word behind the flags is a parameter, not a file.
+pub fn split_params<'a>(
+    has_script: bool,
+    file: Option<&'a str>,
+    params: &[String],
+) -> (Option<&'a str>, Vec<String>) {
+    if !has_script {
+        return (file, params.to_vec());
+    }
+    let first = file.map(str::to_owned);
+    (None, first.into_iter().chain(params.to_vec()).collect())
+}
+
+/// Words of a command, of which there must be some.
+pub fn not_empty(words: Vec<String>) -> anyhow::Result<Vec<String>> {
+    if words.is_empty() {
+        anyhow::bail!(Mistake("-c names no command".into()));
+    }
+    Ok(words)
+}
+
+/// Writes to standard output; a reader that went away has seen what it wanted.
+pub fn print(bytes: &[u8]) -> anyhow::Result<u8> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write output")
+        }
+        _ => Ok(0),
     }
 }
 

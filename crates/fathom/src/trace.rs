@@ -1,0 +1,199 @@
+//! One run of a script, from its text to the end of its session.
+
+use std::io::Write;
+
+use anyhow::Context;
+use fathom::Source;
+use fathom_compiler::{Compiled, Options};
+use fathom_machine::Machine;
+use fathom_output::printer::Printer;
+use fathom_runtime::{
+    AttachFailure, Child, Error, Output, Progress, Session, Step, Target, missing_right,
+};
+use fathom_syntax::{Diagnostic, SourceId, Span};
+
+use crate::commands;
+use crate::failure::Mistake;
+use crate::heartbeat::Heartbeat;
+use crate::options::{Tracing, program};
+
+/// What is to be run.
+pub struct Plan<'a> {
+    /// The script.
+    pub source: Source,
+    /// Its positional parameters, and behind `--` its options.
+    pub params: Vec<String>,
+    /// `-c`, in words; empty for none.
+    pub command: Vec<String>,
+    /// The rest of the command line.
+    pub tracing: &'a Tracing,
+    /// Ask the verifier for its logs and print them.
+    pub verifier_logs: bool,
+    /// Is shown the compiled script before it is loaded; an error ends the run.
+    pub inspect: &'a dyn Fn(&Source, &Compiled) -> anyhow::Result<()>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With the script's exit code.
+    Done(u8),
+    /// The script is wrong, and that was said.
+    WrongScript,
+    /// The kernel refused a program or a probe, and that was said.
+    Refused,
+}
+
+/// Runs a script to the end of its session.
+pub fn trace(plan: &Plan<'_>) -> anyhow::Result<Ended> {
+    if let Some(missing) = missing_right() {
+        anyhow::bail!(missing);
+    }
+    let heartbeat = Heartbeat::start("compiling");
+    let result = run(plan, &heartbeat);
+    heartbeat.end();
+    let problem = match result {
+        Ok(ended) => return Ok(ended),
+        Err(problem) => problem,
+    };
+    match problem.downcast_ref::<Error>().map(refusals) {
+        Some(refusals) if !refusals.is_empty() => {
+            commands::show(&plan.source, &refusals, true);
+            Ok(Ended::Refused)
+        }
+        _ => Err(problem),
+    }
+}
+
+fn run(plan: &Plan<'_>, heartbeat: &Heartbeat) -> anyhow::Result<Ended> {
+    let machine = Machine::at("/");
+    let tracing = plan.tracing;
+    let program = plan.command.first().map(|word| program(word)).transpose()?;
+    let child = match plan.command.as_slice() {
+        [] => None,
+        words => Some(Child::hold(words)?),
+    };
+    let options = Options {
+        child_pid: child.as_ref().map(Child::pid),
+        child_path: program,
+        ..compile_options(plan, &machine)?
+    };
+    let compiled = fathom::compile(&plan.source, &machine, &options);
+    if compiled.has_errors() {
+        heartbeat.end();
+    }
+    commands::show(&plan.source, &compiled.diagnostics, !tracing.no_warnings);
+    (plan.inspect)(&plan.source, &compiled)?;
+    let Some(object) = compiled.object else {
+        return Ok(Ended::WrongScript);
+    };
+    let printer = Printer::new(tracing.output_format(), &object.settings.string_trailer);
+    let options = fathom_runtime::Options {
+        target: match (tracing.pid, child) {
+            (_, Some(child)) => Target::Child(child),
+            (Some(pid), None) => Target::Process(pid),
+            (None, None) => Target::None,
+        },
+        handle_signals: true,
+        allow_unsafe: tracing.allow_unsafe,
+        helper_errors: tracing.helper_errors(),
+        dry_run: tracing.dry_run,
+        verifier_logs: plan.verifier_logs,
+        progress: progress(tracing.verbose, heartbeat),
+    };
+    let session = Session::load(object, &machine, options)?;
+    let mut output = Output::new(printer, results(tracing)?, std::io::stderr())
+        .buffering(tracing.output_buffering())
+        .quiet(tracing.quiet);
+    let outcome = session.run(&mut output)?;
+    for pin in &outcome.pins {
+        eprintln!("pinned at {pin}: read it with `cat`, take it away with `rm`");
+    }
+    // A shell sees eight bits of it.
+    Ok(Ended::Done((outcome.exit_code & 0xff) as u8))
+}
+
+fn compile_options(plan: &Plan<'_>, machine: &Machine) -> anyhow::Result<Options> {
+    let mut features = commands::probe_features(machine);
+    plan.tracing.switch_off(&mut features);
+    Ok(Options {
+        params: plan.params.clone(),
+        environment: commands::environment(),
+        features,
+        pid: plan.tracing.pid,
+        allow_unsafe: plan.tracing.allow_unsafe,
+        traceable: plan.tracing.traceable()?,
+        ..Options::default()
+    })
+}
+
+/// Tells the heartbeat, and with `-v` the user, what is being done.
+fn progress(is_verbose: bool, heartbeat: &Heartbeat) -> Progress {
+    let heartbeat = heartbeat.clone();
+    Progress::to(move |step| {
+        heartbeat.note(step);
+        match step {
+            Step::Load {
+                program,
+                done,
+                total,
+            } if is_verbose => {
+                eprintln!("Loading program {} of {total}: {program}", done + 1);
+            }
+            Step::Attach { place, done, total } if is_verbose => {
+                eprintln!("Attaching probe {} of {total}: {place}", done + 1);
+            }
+            Step::Verified { program, log } => {
+                println!(
+                    "BPF verifier log for {program}:\n--------------------------------------\n{log}"
+                );
+            }
+            _ => {}
+        }
+    })
+}
+
+/// Where results go.
+fn results(tracing: &Tracing) -> anyhow::Result<Box<dyn Write>> {
+    Ok(match &tracing.output {
+        Some(path) => {
+            let file = std::fs::File::create(path);
+            Box::new(file.with_context(|| Mistake(format!("cannot write {path}")))?)
+        }
+        None => Box::new(std::io::stdout()),
+    })
+}
+
+/// What the kernel did not want, at the lines of the script.
+fn refusals(error: &Error) -> Vec<Diagnostic> {
+    match error {
+        Error::Load(refusal) => {
+            let span = refusal.span.map_or_else(Span::default, span_of);
+            let message = format!("the kernel refuses this program: {}", refusal.reason);
+            let mut problem = Diagnostic::error("refused", span, message);
+            if let Some(line) = &refusal.telling_line {
+                let omitted = refusal.omitted_lines;
+                problem = problem.note(format!(
+                    "the verifier says: {line} ({omitted} more lines; `bpftrace -d verifier` prints the log of what is accepted)"
+                ));
+            }
+            vec![problem]
+        }
+        Error::Attach(failures) => failures.iter().map(failure).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn failure(failure: &AttachFailure) -> Diagnostic {
+    let message = format!("cannot attach `{}`", failure.name);
+    let problem = Diagnostic::error("cannot-attach", span_of(failure.span), message)
+        .label(failure.reason.as_str());
+    match &failure.hint {
+        Some(hint) => problem.help(hint.as_str()),
+        None => problem,
+    }
+}
+
+fn span_of(span: fathom_bpf::object::SourceSpan) -> Span {
+    Span::new(SourceId::default(), span.start, span.end)
+}
