@@ -3,7 +3,7 @@
 //! ```no_run
 //! use fathom::{Source, compile};
 //! let source = Source::text("stdin", "begin { printf(\"hello\\n\"); exit(); }");
-//! let machine = fathom_machine::Machine::at("/");
+//! let machine = fathom::this_machine();
 //! let compiled = compile(&source, &machine, &Default::default());
 //! assert!(compiled.object.is_some());
 //! ```
@@ -32,6 +32,18 @@ impl Source {
             text: text.into(),
         }
     }
+}
+
+/// The machine that this process runs on. Where /sys is not mounted, the kernel is asked for its BTF.
+pub fn this_machine() -> Machine {
+    let machine = Machine::at("/");
+    if !machine.path("/sys/kernel/btf").exists()
+        && let Ok(bytes) = fathom_runtime::vmlinux_btf()
+    {
+        // What the kernel gives is BTF; if not, the machine has none, and says so when it is asked.
+        let _ = machine.set_btf(bytes);
+    }
+    machine
 }
 
 /// Parses and compiles; problems of all stages are in the result's diagnostics.

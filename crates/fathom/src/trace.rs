@@ -66,7 +66,7 @@ pub fn trace(plan: &Plan<'_>) -> anyhow::Result<Ended> {
 }
 
 fn run(plan: &Plan<'_>, heartbeat: &Heartbeat) -> anyhow::Result<Ended> {
-    let machine = Machine::at("/");
+    let machine = fathom::this_machine();
     let tracing = plan.tracing;
     let program = plan.command.first().map(|word| program(word)).transpose()?;
     let child = match plan.command.as_slice() {

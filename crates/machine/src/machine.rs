@@ -65,6 +65,13 @@ impl Machine {
         Ok(self.btf.get_or_init(|| Arc::new(btf)))
     }
 
+    /// The kernel's BTF from elsewhere than its file. What was read already stays.
+    pub fn set_btf(&self, bytes: Vec<u8>) -> Result<()> {
+        let btf = Btf::new(bytes, None)?;
+        self.btf.get_or_init(|| Arc::new(btf));
+        Ok(())
+    }
+
     /// Names of the loaded modules that have BTF, in order.
     pub fn btf_modules(&self) -> Result<Vec<String>> {
         let path = self.path("/sys/kernel/btf");

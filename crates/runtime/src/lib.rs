@@ -27,3 +27,4 @@ pub use output::{Buffering, Output};
 pub use permission::missing_right;
 pub use progress::{Progress, Step};
 pub use session::{HelperErrorLevel, Options, Outcome, Session, Stop, Target};
+pub use sys::inquiry::vmlinux_btf;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::permission::missing_right;
 use crate::progress::{Progress, Step};
 use crate::sys::bpf::{self, IdKind, LoadTarget, MapSpec, ProgramBtf, ProgramSpec};
+use crate::sys::inquiry;
 use fathom_bpf::btf_writer::ObjectBtf;
 use fathom_bpf::insn::PseudoImm;
 use fathom_bpf::link::link;
@@ -59,7 +60,7 @@ pub fn load(object: &Object, progress: &Progress, with_logs: bool) -> Result<Loa
 
 fn create_map(map: &Map) -> Result<OwnedFd> {
     let max_entries = match (map.kind, map.max_entries) {
-        (MapKind::PerfEventArray, 0) => bpf::possible_cpus().map_err(Error::Events)? as u32,
+        (MapKind::PerfEventArray, 0) => inquiry::possible_cpus().map_err(Error::Events)? as u32,
         (_, entries) => entries,
     };
     let created = bpf::map_create(&MapSpec {

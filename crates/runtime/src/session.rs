@@ -18,6 +18,7 @@ use crate::output::Output;
 use crate::progress::{Progress, Step};
 use crate::symbols::Symbols;
 use crate::sys::bpf;
+use crate::sys::inquiry;
 use crate::sys::poll::Wake;
 use events::Events;
 use fathom_bpf::map::MapRole;
@@ -143,7 +144,7 @@ impl<'m> Session<'m> {
 
     /// Runs to the end.
     pub fn run(mut self, output: &mut Output<'_>) -> Result<Outcome> {
-        let possible_cpus = bpf::possible_cpus().map_err(Error::Events)?;
+        let possible_cpus = inquiry::possible_cpus().map_err(Error::Events)?;
         let object = &self.object;
         let tables: Vec<Table<'_>> = object
             .maps

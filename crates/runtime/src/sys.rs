@@ -3,7 +3,9 @@
 //! Everything unsafe of this crate lies below here.
 
 pub mod bpf;
+pub mod capability;
 pub mod fork;
+pub mod inquiry;
 pub mod memory;
 pub mod net;
 pub mod perf;

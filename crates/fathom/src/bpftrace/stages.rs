@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use fathom::Source;
 use fathom_compiler::Compiled;
-use fathom_machine::Machine;
 use fathom_syntax::{ParseOptions, Spans, dump_ast, dump_tokens, parse};
 
 use super::options::Options;
@@ -85,7 +84,7 @@ pub fn compile_often(source: &Source, params: &[String], options: &Options) -> a
 
 /// Each time on a machine of which nothing is known yet.
 fn once(source: &Source, params: &[String], options: &Options) -> Compiled {
-    let machine = Machine::at("/");
+    let machine = fathom::this_machine();
     let options = fathom_compiler::Options {
         params: params.to_vec(),
         environment: commands::environment(),

@@ -3,7 +3,6 @@
 use anyhow::Context;
 use fathom::Source;
 use fathom_compiler::Options;
-use fathom_machine::Machine;
 use fathom_syntax::{ParseOptions, Spans, dump_ast, dump_tokens, parse};
 
 use super::stages;
@@ -65,7 +64,7 @@ fn ast(args: &Args, source: &Source) -> anyhow::Result<u8> {
 }
 
 fn compiled(args: &Args, source: &Source, params: Vec<String>) -> anyhow::Result<u8> {
-    let machine = Machine::at("/");
+    let machine = fathom::this_machine();
     let options = Options {
         params,
         environment: super::environment(),

@@ -54,7 +54,7 @@ const PROBES: [(&str, &[Feature]); 9] = [
 
 /// Probes each feature of the kernel.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
-    let report = Report::new(&Machine::at("/"));
+    let report = Report::new(&fathom::this_machine());
     let text = match args.format.as_str() {
         "json" => format!("{:#}\n", report.json()),
         _ => report.text(),
@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 
 /// `bpftrace --info`: the same under the headings that bpftrace has.
 pub fn bpftrace(version: &str) -> anyhow::Result<u8> {
-    let report = Report::new(&Machine::at("/"));
+    let report = Report::new(&fathom::this_machine());
     let mut text = format!("System\n  OS: Linux {}\n  Arch: x86_64\n\n", report.kernel);
     let own = env!("CARGO_PKG_VERSION");
     let _ = writeln!(

@@ -94,14 +94,28 @@ fn nearest(pattern: &str) -> Vec<String> {
         Some((file, _)) if file.starts_with('/') => format!("{provider}:{file}:*"),
         _ => format!("{provider}:*"),
     };
-    let machine = Machine::at("/");
+    let machine = fathom::this_machine();
     let names: Vec<String> = list(&wider, &machine, ListOptions::default())
         .map(|found| found.name)
         .collect();
     if names.is_empty() && !rest.starts_with('/') {
         return suggest::nearest(provider, provider_names());
     }
-    suggest::nearest(pattern, names.iter().map(String::as_str))
+    let whole = suggest::nearest(pattern, names.iter().map(String::as_str));
+    if !whole.is_empty() {
+        return whole;
+    }
+    // The parts before may have been left out, as the module of `rawtracepoint:sched_switch`.
+    let near = suggest::nearest(last_part(pattern), names.iter().map(|name| last_part(name)));
+    let full = near.iter().filter_map(|part| {
+        let full = names.iter().find(|name| last_part(name) == part);
+        full.cloned()
+    });
+    full.collect()
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit(':').next().unwrap_or(name)
 }
 
 /// Kinds that this kernel cannot do, as far as this user can find out.
@@ -126,7 +140,7 @@ fn is_open(search: &str) -> bool {
 
 /// Prints what each search finds; the result is the searches that found nothing.
 pub fn print(searches: &[String], listing: &Listing) -> anyhow::Result<Vec<String>> {
-    let machine = Machine::at("/");
+    let machine = fathom::this_machine();
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut missing = Vec::new();
     let is_open = searches.iter().any(|search| is_open(search));

@@ -64,7 +64,15 @@ impl Tracefs {
             });
         }
         let mount = mount::PrivateMount::tracefs().map_err(|source| Error::NoTracefs { source })?;
-        Ok(Tracefs::new(mount.path(), Some(mount)))
+        let folder = mount.path();
+        if !folder.join("events").is_dir() {
+            return Err(Error::NoTracefs {
+                source: std::io::Error::other(
+                    "a private mount is reached through /proc, which is not mounted",
+                ),
+            });
+        }
+        Ok(Tracefs::new(folder, Some(mount)))
     }
 
     fn new(folder: PathBuf, mount: Option<mount::PrivateMount>) -> Tracefs {

@@ -33,9 +33,15 @@ pub(super) fn one(
         unreachable!("attach: {:?} is no uprobe", point.place);
     };
     let pmu = attacher.machine.probe_pmu("uprobe").map_err(|_| {
-        Refusal::new(
-            "this kernel has no uprobes (CONFIG_UPROBES is off, or Linux is older than 4.17)",
-        )
+        match attacher.machine.path("/sys/bus/event_source").exists() {
+            true => Refusal::new(
+                "this kernel has no uprobes (CONFIG_UPROBES is off, or Linux is older than 4.17)",
+            ),
+            false => Refusal::with_hint(
+                "/sys is not mounted, and only there the number of the uprobe PMU is told",
+                "mount it with `mount -t sysfs nodev /sys`",
+            ),
+        }
     })?;
     let attributes = Attributes {
         kind: pmu.kind,

@@ -472,12 +472,6 @@ pub fn has_helper(program_kind: u32, helper: u32) -> bool {
     unsafe { raw::libbpf_probe_bpf_helper(program_kind, helper, ptr::null::<c_void>()) == 1 }
 }
 
-/// Number of CPUs that may ever come online: the number of values in a per-CPU map's entry.
-pub fn possible_cpus() -> io::Result<usize> {
-    // SAFETY: takes nothing.
-    checked(unsafe { raw::libbpf_num_possible_cpus() }).map(|count| count as usize)
-}
-
 /// libbpf prints to standard error unless told otherwise; our own errors say more.
 pub fn silence_libbpf() {
     // SAFETY: no callback means no output; libbpf swaps the pointer atomically.
