@@ -7,11 +7,16 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # The static release binary; cargo says where it has put it.
 BUILD   := scripts/build.sh
 
-.PHONY: demo test install dist clean fmt lint
+.PHONY: demo test bench install dist clean fmt lint
 
 demo:
 	scripts/setup.sh build
 	fathom=$$($(BUILD)) && scripts/demo.sh "$$fathom"
+
+# Compares with bpftrace on this machine and prints the ratios; some minutes.
+bench:
+	scripts/setup.sh all
+	cargo xtask bench --write docs/benchmarks.md
 
 test:
 	scripts/setup.sh build

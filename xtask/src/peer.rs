@@ -71,6 +71,20 @@ impl Peers {
         command
     }
 
+    /// Bytes of bpftrace's binary and of the libraries that it loads.
+    pub fn bpftrace_bytes(&self) -> Result<f64> {
+        let listing = process::output(&mut self.command("ldd", ["/usr/bin/bpftrace"]))?;
+        let files = listing
+            .split_whitespace()
+            .filter(|word| word.starts_with('/'))
+            .chain(["/usr/bin/bpftrace"]);
+        let size = |path: &str| {
+            let path = self.tree.join(path.trim_start_matches('/'));
+            std::fs::metadata(path).map_or(0, |file| file.len())
+        };
+        Ok(files.map(size).sum::<u64>() as f64)
+    }
+
     /// A command that runs Debian sid's bpftrace.
     pub fn bpftrace<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         self.command("bpftrace", args)
