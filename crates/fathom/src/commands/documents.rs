@@ -36,8 +36,30 @@ pub fn man(args: &Man) -> anyhow::Result<u8> {
     let folder = &args.folder;
     let cannot = || Mistake(format!("cannot write man pages to {}", folder.display()));
     std::fs::create_dir_all(folder).with_context(cannot)?;
-    clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), folder)
-        .with_context(cannot)?;
-    clap_mangen::generate_to(bpftrace::command(), folder).with_context(cannot)?;
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let subcommands = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    let mut pages: Vec<clap::Command> = subcommands.cloned().collect();
+    pages.push(command.clone());
+    // The page `bpftrace.1` is bpftrace's own.
+    pages.push(bpftrace::command().name("fathom-bpftrace"));
+    for page in pages {
+        let name = page.get_display_name().unwrap_or(page.get_name());
+        let name = name.to_owned();
+        std::fs::write(folder.join(format!("{name}.1")), text_of(page, &name)?)
+            .with_context(cannot)?;
+    }
     Ok(0)
+}
+
+/// Exit codes and examples keep their lines; filled text would tear them apart.
+fn text_of(command: clap::Command, name: &str) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    clap_mangen::Man::new(command)
+        .title(name)
+        .render(&mut bytes)
+        .context("cannot render a man page")?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.replacen(".SH EXTRA\n", ".SH \"EXIT CODES AND EXAMPLES\"\n.nf\n", 1);
+    Ok(text.replacen(".SH VERSION\n", ".fi\n.SH VERSION\n", 1))
 }

@@ -8,8 +8,11 @@ use crate::trace::{Ended, Plan, trace};
 /// Flags of `fathom run`.
 #[derive(clap::Args)]
 #[command(after_help = "Exit codes:
-  0 done, also when Ctrl-C or SIGTERM ended the session: it detaches, runs `end` and prints its maps · N of exit(N) ·
-  1 the script or an option is wrong · 2 the machine refused · 130 a second Ctrl-C, or one before the session ran
+  0    done; also when Ctrl-C or SIGTERM ended the session: it detaches, runs `end` and prints its maps
+  N    of exit(N) in the script
+  1    the script, an option, a file or a process is wrong
+  2    the machine refused: no permission, or a kernel that cannot do it
+  130  Ctrl-C before the session ran, or a second one
 
 Examples:
   fathom run -e 'tracepoint:syscalls:sys_enter_openat { printf(\"%s %s\\n\", comm, str(args.filename)) }'

@@ -224,19 +224,15 @@ fn counted<'a>(job: Job<'a, '_>, rows: &'static [event::Row]) -> Listings<'a> {
         );
     let pattern = Pattern::new(written);
     let (search, provider) = (job.search.without_parts(), job.provider);
-    let mut names: Vec<&str> = rows
+    let mut names: Vec<String> = rows
         .iter()
         .flat_map(|(name, alias, ..)| [*name, *alias])
         .filter(|name| !name.is_empty() && pattern.matches(name))
+        .map(|name| format!("{provider}:{name}:"))
+        .filter(|name| search.accepts(name))
         .collect();
     names.sort_unstable();
-    let full = names
-        .into_iter()
-        .map(move |name| format!("{provider}:{name}:"));
-    Box::new(
-        full.filter(move |name| search.accepts(name))
-            .map(ProbeListing::named),
-    )
+    Box::new(names.into_iter().map(ProbeListing::named))
 }
 
 /// Timers have no names, only units; they are listed when they are asked for.
