@@ -1,6 +1,7 @@
 //! Aggregations: the cells of all CPUs joined to one value.
 
 use crate::decode::{DecodeError, read_u64};
+use crate::map::Unset;
 use crate::value::{Bucket, Histogram, Scale, Series, SeriesPoint, Summary, Value};
 use fathom_bpf::Layout;
 use fathom_bpf::layout::{
@@ -36,8 +37,28 @@ pub fn is_used(cells: &[&[u8]], layout: &Layout) -> Result<bool, DecodeError> {
     Ok(false)
 }
 
-/// Joins `(bucket, cell)` pairs of histograms and time series; `None` when all are empty.
+/// Joins `(bucket, cell)` pairs of histograms and time series; `None` when all are empty and were not zeroed.
 pub fn merge_buckets(
+    cells: &[(u64, &[u8])],
+    layout: &Layout,
+    unset: Unset,
+) -> Result<Option<Value>, DecodeError> {
+    let merged = merge_used_buckets(cells, layout)?;
+    let scale = match *layout {
+        Layout::Hist { bits } => Scale::Log2 { bits: bits.min(5) },
+        Layout::Lhist { step, .. } => Scale::Linear { step },
+        _ => return Ok(merged),
+    };
+    let empty = || {
+        Value::Histogram(Histogram {
+            scale,
+            buckets: Vec::new(),
+        })
+    };
+    Ok(merged.or_else(|| (unset == Unset::Zeroed).then(empty)))
+}
+
+fn merge_used_buckets(
     cells: &[(u64, &[u8])],
     layout: &Layout,
 ) -> Result<Option<Value>, DecodeError> {

@@ -9,7 +9,7 @@ use crate::cells::merge_cells;
 use crate::decode::{
     DecodeContext, DecodeError, decode_field, integer_of, read_u32, slice, string_ref_bytes,
 };
-use crate::map::MapOptions;
+use crate::map::{MapOptions, Unset};
 use crate::printf::{FormatError, FormatPlan};
 use crate::resolve::Resolver;
 use crate::time::strftime;
@@ -175,6 +175,7 @@ impl Prepared {
             ActionKind::PrintMap { map, top, divisor } => Event::PrintMap {
                 map: *map,
                 options: MapOptions {
+                    unset: Unset::Zero,
                     top: *top,
                     divisor: *divisor,
                 },

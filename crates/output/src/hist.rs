@@ -12,7 +12,7 @@ pub fn write_histogram(histogram: &Histogram, out: &mut Vec<u8>) {
     let largest = counts.max().unwrap_or(0);
     for bucket in &histogram.buckets {
         let label = label(bucket, histogram.scale);
-        append(out, format_args!("{label:<16} {:>8} |", bucket.count));
+        append(out, format_args!("{label:<16}{:>8} |", bucket.count));
         let start = out.len();
         out.resize(start + bar_columns(bucket.count, largest), b'@');
         out.resize(start + BAR_WIDTH, b' ');

@@ -29,7 +29,7 @@ pub mod value_text;
 
 pub use decode::{DecodeContext, DecodeError, decode, decode_field};
 pub use event::{Event, EventDecoder, EventError};
-pub use map::{MapEntry, MapOptions, MapSnapshot, MapView};
+pub use map::{MapEntry, MapOptions, MapSnapshot, MapView, Unset};
 pub use printer::{Message, OutputFormat, Position, Printer, Stream};
 pub use printf::{FormatError, FormatPlan};
 pub use resolve::{Frame, LocalZone, NullResolver, Resolver};

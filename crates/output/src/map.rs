@@ -50,6 +50,20 @@ pub struct MapOptions {
     pub top: Option<u64>,
     /// Divides what is shown.
     pub divisor: Option<u64>,
+    /// What a scalar without value shows.
+    pub unset: Unset,
+}
+
+/// What is shown of a scalar map that has no value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unset {
+    /// Nothing: at the end of a session.
+    #[default]
+    Hidden,
+    /// Its zero, but no empty histogram: asked for by `print(@map)`.
+    Zero,
+    /// Its zero, whatever it is: it had a value until `zero(@map)`.
+    Zeroed,
 }
 
 /// A key's bytes with the cells that belong to it: bucket (0 where there are none) and bytes.
@@ -65,7 +79,7 @@ impl MapView {
     ) -> Result<MapView, DecodeError> {
         let mut rows = Vec::new();
         for (key_bytes, cells) in groups(snapshot, map)? {
-            let Some(value) = value(&cells, map, ctx)? else {
+            let Some(value) = value(&cells, map, options.unset, ctx)? else {
                 continue;
             };
             let key = match &map.key {
@@ -128,20 +142,23 @@ fn groups<'a>(snapshot: &'a MapSnapshot, map: &ScriptMap) -> Result<Vec<Group<'a
     }
 }
 
-/// The value of one key; `None` when a scalar was never set.
+/// The value of one key; `None` when a scalar was never set and is not to be shown.
 fn value(
     cells: &[(u64, &[u8])],
     map: &ScriptMap,
+    unset: Unset,
     ctx: &DecodeContext<'_>,
 ) -> Result<Option<Value>, DecodeError> {
     let first = cells.first().map_or(&[][..], |(_, bytes)| bytes);
+    let is_hidden = unset == Unset::Hidden;
     match map.storage {
-        Storage::Scalar if read_u64(first, 0)? == 0 => Ok(None),
+        Storage::Scalar if is_hidden && read_u64(first, 0)? == 0 => Ok(None),
         Storage::Scalar => decode(slice(first, 8, first.len() - 8)?, &map.value, ctx).map(Some),
         Storage::Plain => decode(first, &map.value, ctx).map(Some),
         Storage::PerCpu | Storage::PerCpuScalar => {
             let cells: Vec<&[u8]> = cells.iter().map(|(_, bytes)| *bytes).collect();
-            if map.storage == Storage::PerCpuScalar && !cells::is_used(&cells, &map.value)? {
+            let is_scalar = map.storage == Storage::PerCpuScalar;
+            if is_scalar && is_hidden && !cells::is_used(&cells, &map.value)? {
                 return Ok(None);
             }
             if !map.value.is_aggregation() {
@@ -149,6 +166,8 @@ fn value(
             }
             cells::merge_cells(&cells, &map.value).map(Some)
         }
-        Storage::Buckets | Storage::BucketArray => cells::merge_buckets(cells, &map.value),
+        // A key that is there with zeros only was zeroed.
+        Storage::Buckets => cells::merge_buckets(cells, &map.value, Unset::Zeroed),
+        Storage::BucketArray => cells::merge_buckets(cells, &map.value, unset),
     }
 }

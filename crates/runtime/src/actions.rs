@@ -13,10 +13,11 @@ use fathom_bpf::{Field, Layout, MapId, Object};
 use fathom_output::decode::STRING_CUT;
 use fathom_output::time::strftime;
 use fathom_output::{
-    DecodeContext, FormatPlan, MapOptions, MapSnapshot, MapView, Message, Resolver, Value,
+    DecodeContext, FormatPlan, MapOptions, MapSnapshot, MapView, Message, Resolver, Unset, Value,
     decode_field,
 };
 use packets::PacketFiles;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -46,6 +47,8 @@ pub(crate) struct Actions<'a> {
     plans: Vec<Option<FormatPlan>>,
     is_unsafe_allowed: bool,
     packet_files: PacketFiles,
+    /// Maps that had a value until `zero()`.
+    zeroed: HashSet<MapId>,
     /// Events that made no sense.
     pub(crate) malformed: u64,
 }
@@ -72,6 +75,7 @@ impl<'a> Actions<'a> {
             plans: object.actions.iter().map(plan).collect::<Result<_>>()?,
             is_unsafe_allowed,
             packet_files: PacketFiles::default(),
+            zeroed: HashSet::new(),
             malformed: 0,
         })
     }
@@ -102,6 +106,7 @@ impl<'a> Actions<'a> {
                     MapOptions {
                         top: *top,
                         divisor: *divisor,
+                        unset: self.unset(*map, Unset::Zero),
                     },
                     output,
                 )?;
@@ -109,8 +114,16 @@ impl<'a> Actions<'a> {
             ActionKind::PrintMapEntry { map, key, value } => {
                 self.print_entry(*map, key, value, event, output)?
             }
-            ActionKind::ClearMap { map } => self.change(*map, ScriptTable::clear)?,
-            ActionKind::ZeroMap { map } => self.change(*map, ScriptTable::zero)?,
+            ActionKind::ClearMap { map } => {
+                self.zeroed.remove(map);
+                self.change(*map, ScriptTable::clear)?;
+            }
+            ActionKind::ZeroMap { map } => {
+                if !self.is_empty(*map)? {
+                    self.zeroed.insert(*map);
+                }
+                self.change(*map, ScriptTable::zero)?;
+            }
             ActionKind::Time { format } => {
                 let text = strftime(format, self.symbols.now_unix_ns(), self.symbols);
                 output.tell(&Message::Time(text.as_bytes()))?;
@@ -236,14 +249,34 @@ impl<'a> Actions<'a> {
 
     /// Shows a map unless it is empty.
     pub(crate) fn print_map_at_end(&self, id: MapId, output: &mut Output<'_>) -> Result<()> {
+        match self.view_at_end(id)? {
+            Some(view) if !view.rows.is_empty() => output.tell(&Message::Map(&view)),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_empty(&self, id: MapId) -> Result<bool> {
+        Ok(self
+            .view_at_end(id)?
+            .is_none_or(|view| view.rows.is_empty()))
+    }
+
+    fn view_at_end(&self, id: MapId) -> Result<Option<MapView>> {
         let Some((table, map)) = self.script_map(id) else {
-            return Ok(());
+            return Ok(None);
         };
         let snapshot = table.snapshot().map_err(map_error(map))?;
-        let view = self.view(&snapshot, map, MapOptions::default())?;
-        match view.rows.is_empty() {
-            true => Ok(()),
-            false => output.tell(&Message::Map(&view)),
+        let options = MapOptions {
+            unset: self.unset(id, Unset::Hidden),
+            ..MapOptions::default()
+        };
+        self.view(&snapshot, map, options).map(Some)
+    }
+
+    fn unset(&self, id: MapId, otherwise: Unset) -> Unset {
+        match self.zeroed.contains(&id) {
+            true => Unset::Zeroed,
+            false => otherwise,
         }
     }
 

@@ -128,6 +128,17 @@ impl<'a> Attacher<'a> {
         }
     }
 
+    /// Attach points that are told apart by the program itself: system calls at one raw tracepoint.
+    fn members_by_filter(&self, index: usize, point: &AttachPoint) -> usize {
+        if !matches!(point.place, Place::RawTracepoint { .. }) {
+            return 0;
+        }
+        let behind = self.object.attach_points.iter().skip(index + 1);
+        behind
+            .take_while(|point| point.place == Place::Member { of: index as u32 })
+            .count()
+    }
+
     /// Attaches every place that is attached at all.
     pub(crate) fn attach_all(&self, progress: &Progress) -> Attached {
         let mut attached = Attached {
@@ -151,7 +162,7 @@ impl<'a> Attacher<'a> {
                         .into_iter()
                         .map(|attachment| (index, attachment));
                     attached.attachments.extend(attachments);
-                    attached.count += outcome.count;
+                    attached.count += outcome.count + self.members_by_filter(index, point);
                     attached.may_go_on &= outcome.count > 0 || outcome.failures.is_empty();
                     attached.pins.extend(outcome.pin);
                     let failures = outcome

@@ -9,6 +9,7 @@ use crate::permission::missing_right;
 use crate::progress::{Progress, Step};
 use crate::sys::bpf::{self, IdKind, LoadTarget, MapSpec, ProgramBtf, ProgramSpec};
 use crate::sys::inquiry;
+use crate::sys::time::{Clock, now_ns};
 use fathom_bpf::btf_writer::ObjectBtf;
 use fathom_bpf::insn::PseudoImm;
 use fathom_bpf::link::link;
@@ -87,6 +88,10 @@ fn create_map(map: &Map) -> Result<OwnedFd> {
         }
         bpf::map_update(fd.as_fd(), &0u32.to_ne_bytes(), bytes).map_err(failed)?;
         bpf::map_freeze(fd.as_fd()).map_err(failed)?;
+    }
+    if map.role == MapRole::StartTime {
+        let now = now_ns(Clock::Boot).to_ne_bytes();
+        bpf::map_update(fd.as_fd(), &0u32.to_ne_bytes(), &now).map_err(failed)?;
     }
     Ok(fd)
 }

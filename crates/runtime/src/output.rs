@@ -29,6 +29,8 @@ pub struct Output<'a> {
     err: Box<dyn Write + 'a>,
     gathered: Vec<u8>,
     scratch: Vec<u8>,
+    /// Results wait for the word that all is attached.
+    is_held: bool,
     /// The reader of `out` went away.
     is_closed: bool,
 }
@@ -44,6 +46,7 @@ impl<'a> Output<'a> {
             err: Box::new(err),
             gathered: Vec::with_capacity(2 * WRITE_SIZE),
             scratch: Vec::new(),
+            is_held: false,
             is_closed: false,
         }
     }
@@ -65,11 +68,24 @@ impl<'a> Output<'a> {
         self.is_closed
     }
 
+    /// Keeps results back until [`Output::attached`]: what `begin` prints comes behind that, as it does in bpftrace.
+    pub(crate) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Says how many probes are attached, then lets the results through that waited for it.
+    pub(crate) fn attached(&mut self, count: usize) -> Result<()> {
+        let held = std::mem::take(&mut self.gathered);
+        self.is_held = false;
+        if !self.is_quiet {
+            self.tell(&Message::AttachedProbes(count))?;
+        }
+        self.gathered.extend_from_slice(&held);
+        self.flush()
+    }
+
     /// Passes a message on.
     pub(crate) fn tell(&mut self, message: &Message<'_>) -> Result<()> {
-        if self.is_quiet && matches!(message, Message::AttachedProbes(_)) {
-            return Ok(());
-        }
         self.scratch.clear();
         match self.printer.write(message, &mut self.scratch) {
             Stream::Output => {
@@ -111,7 +127,7 @@ impl<'a> Output<'a> {
 
     /// Writes everything.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        if !self.gathered.is_empty() {
+        if !self.gathered.is_empty() && !self.is_held {
             let written = self
                 .out
                 .write_all(&self.gathered)

@@ -22,7 +22,7 @@ use crate::sys::inquiry;
 use crate::sys::poll::Wake;
 use events::Events;
 use fathom_bpf::map::MapRole;
-use fathom_bpf::object::{MissingProbes, Place};
+use fathom_bpf::object::{AttachPoint, MissingProbes, Place};
 use fathom_bpf::{MapId, Object};
 use fathom_machine::Machine;
 use fathom_output::Message;
@@ -194,6 +194,7 @@ impl Run<'_, '_> {
         let pid = options.target.pid();
         // Before anything is attached: what comes too early waits in the pipe.
         let mut watch = Watch::new(self.object, options, &stop.wake, &self.events)?;
+        self.output.hold();
         if !options.dry_run {
             self.run_by_hand(|place| *place == Place::Begin)?;
         }
@@ -202,16 +203,24 @@ impl Run<'_, '_> {
             self.attach(pid, &options.progress)?;
         }
         options.progress.tell(Step::Running);
-        self.output
-            .tell(&Message::AttachedProbes(self.probe_count()))?;
-        self.output.flush()?;
-        if !is_over && !options.dry_run && self.attached.pins.is_empty() {
+        let count = match is_over {
+            true => self.object.attach_points.len(),
+            false => self.probe_count(),
+        };
+        self.output.attached(count)?;
+        if !is_over && !options.dry_run && self.waits_for_events() {
             if let Target::Child(child) = &mut options.target {
                 child.release()?;
             }
             self.watch_events(&mut watch)?;
         }
         self.finish(options)
+    }
+
+    /// Whether anything can still happen: not when all is left behind in pins, and not when only `begin` and `end` are there.
+    fn waits_for_events(&self) -> bool {
+        let can_fire = |point: &AttachPoint| !matches!(point.place, Place::Begin | Place::End);
+        self.attached.pins.is_empty() && self.object.attach_points.iter().any(can_fire)
     }
 
     fn attach(&mut self, pid: Option<u32>, progress: &Progress) -> Result<()> {

@@ -7,6 +7,8 @@ use std::ffi::CStr;
 pub enum Clock {
     /// Since boot, without sleep.
     Monotonic,
+    /// Since boot, with sleep.
+    Boot,
     /// Since 1970 without leap seconds.
     Tai,
     /// Since 1970.
@@ -17,6 +19,7 @@ pub enum Clock {
 pub fn now_ns(clock: Clock) -> i64 {
     let id = match clock {
         Clock::Monotonic => libc::CLOCK_MONOTONIC,
+        Clock::Boot => libc::CLOCK_BOOTTIME,
         Clock::Tai => libc::CLOCK_TAI,
         Clock::Real => libc::CLOCK_REALTIME,
     };

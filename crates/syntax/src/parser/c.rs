@@ -39,6 +39,12 @@ impl Parser<'_> {
             self.bump();
         }
         let mut specifiers = self.specifiers(c);
+        // As bpftrace has it: nothing can be declared here, so the `;` may be missing.
+        let is_definition = matches!(self.text(self.previous_span()), "}" | ")");
+        if !is_typedef && is_definition && !self.at_c_declarator() {
+            self.eat(Mark::Semicolon);
+            return;
+        }
         while !self.at_mark(Mark::Semicolon) {
             let before = self.at;
             let Declared { name, ty, .. } = self.declarator(&mut specifiers.ty);
@@ -67,6 +73,21 @@ impl Parser<'_> {
             if !self.token().first_on_line {
                 self.skip_item();
             }
+        }
+    }
+
+    /// Whether a variable is about to be declared, and not the next item.
+    fn at_c_declarator(&mut self) -> bool {
+        let ends_name = |kind| {
+            matches!(
+                kind,
+                TokenKind::Mark(Mark::Semicolon | Mark::Comma | Mark::Assign | Mark::LeftBracket)
+            )
+        };
+        match self.kind() {
+            TokenKind::Mark(Mark::Star) => true,
+            TokenKind::Ident => ends_name(self.token_at(1).kind),
+            _ => false,
         }
     }
 
