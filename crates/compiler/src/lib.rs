@@ -81,6 +81,25 @@ impl Compiled {
     }
 }
 
+/// Positional parameters, and the script's own options (`--name`, `--name=value`) with their values.
+fn split_params(all: &[String]) -> (Vec<String>, BTreeMap<String, Option<String>>) {
+    let mut positional = Vec::new();
+    let mut named = BTreeMap::new();
+    for param in all {
+        match param.strip_prefix("--").filter(|rest| !rest.is_empty()) {
+            Some(option) => match option.split_once('=') {
+                Some((name, value)) => named.insert(name.to_owned(), Some(value.to_owned())),
+                None => named.insert(option.to_owned(), None),
+            },
+            None => {
+                positional.push(param.clone());
+                None
+            }
+        };
+    }
+    (positional, named)
+}
+
 /// Compiles a script that was parsed without errors.
 pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options) -> Compiled {
     let mut result = Compiled::default();
@@ -88,13 +107,14 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
     result.config = config;
     result.diagnostics.extend(problems);
 
+    let (params, named) = split_params(&options.params);
     let types = Types::new(machine, &script.c);
     let needs = needs::of_probes(script);
     let expand_options = ExpandOptions {
         pid: options.pid,
         child_pid: options.child_pid,
         child_path: options.child_path.as_deref(),
-        params: &options.params,
+        params: &params,
         allow_unsafe: options.allow_unsafe,
         mode: options.mode,
         traceable: options.traceable.as_ref(),
@@ -117,7 +137,8 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
             machine,
             config: &result.config,
             features: &options.features,
-            params: &options.params,
+            params: &params,
+            options: &named,
             child_pid: options.child_pid,
             allow_unsafe: options.allow_unsafe,
         },

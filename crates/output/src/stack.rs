@@ -66,8 +66,7 @@ pub fn write_build_ids(frames: &[BuildIdFrame], out: &mut Vec<u8>) {
 pub fn write_symbol(frame: &Frame, _is_user: bool, out: &mut Vec<u8>) {
     match &frame.symbol {
         None if frame.address == 0 => out.push(b'0'),
-        Some(symbol) if frame.offset == 0 => out.extend_from_slice(symbol.as_bytes()),
-        Some(symbol) => append(out, format_args!("{symbol}+{}", frame.offset)),
+        Some(symbol) => out.extend_from_slice(symbol.as_bytes()),
         None => append(out, format_args!("{:#x}", frame.address)),
     }
 }

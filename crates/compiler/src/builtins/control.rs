@@ -1,4 +1,4 @@
-//! What a program does besides observing: `exit`, `signal`, `unwatch`; and checks while compiling.
+//! What a program does besides observing: `exit`, `signal`, `unwatch`.
 
 use fathom_bpf::helper::Helper;
 use fathom_bpf::object::ActionKind;
@@ -6,7 +6,7 @@ use fathom_syntax::diagnostic::Diagnostic;
 
 use super::{Builtin, Use};
 use crate::check::{Call, Checker};
-use crate::hir::{Data, Expr, ExprKind};
+use crate::hir::Expr;
 use crate::lower::{Lowerer, Place, Rvalue};
 use crate::ty::Type;
 
@@ -31,51 +31,7 @@ pub const TABLE: &[Builtin] = &[
         check: check_unwatch,
         lower: lower_unwatch,
     },
-    Builtin {
-        name: "static_assert",
-        check: check_static_assert,
-        lower: nothing,
-    },
-    Builtin {
-        name: "fail",
-        check: check_fail,
-        lower: nothing,
-    },
-    Builtin {
-        name: "is_literal",
-        check: |c, call| told(c, call, |e| e.as_int().is_some() || e.as_text().is_some()),
-        lower: nothing,
-    },
-    Builtin {
-        name: "is_str",
-        check: |c, call| told(c, call, |e| matches!(e.ty, Type::String { .. })),
-        lower: nothing,
-    },
-    Builtin {
-        name: "is_ptr",
-        check: |c, call| told(c, call, |e| matches!(e.ty, Type::Pointer { .. })),
-        lower: nothing,
-    },
-    Builtin {
-        name: "is_array",
-        check: |c, call| told(c, call, |e| matches!(e.ty, Type::Array { .. })),
-        lower: nothing,
-    },
-    Builtin {
-        name: "is_integer",
-        check: |c, call| told(c, call, |e| e.ty.is_int()),
-        lower: nothing,
-    },
-    Builtin {
-        name: "is_unsigned_integer",
-        check: |c, call| told(c, call, |e| matches!(e.ty, Type::Int { signed: false, .. })),
-        lower: nothing,
-    },
 ];
-
-fn nothing(_lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    Rvalue::Nothing
-}
 
 fn check_exit(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     checker.require_args(call, 0..=1);
@@ -154,47 +110,4 @@ fn lower_unwatch(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Plac
         address: fields.remove(0),
     });
     Rvalue::Nothing
-}
-
-fn check_static_assert(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
-    if !checker.require_args(call, 1..=2) {
-        return Expr::error(call.at());
-    }
-    let holds = checker.constant_int(&call.args[0], "the condition");
-    let message = call
-        .args
-        .get(1)
-        .and_then(|message| checker.constant_text(message, "the message"));
-    if holds == Some(0) {
-        let message = message.unwrap_or_else(|| "this does not hold".to_owned());
-        checker.report(Diagnostic::error("static-assert", call.span, message));
-    }
-    empty(call)
-}
-
-fn check_fail(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
-    if !checker.require_args(call, 1..=usize::MAX) {
-        return Expr::error(call.at());
-    }
-    let message = checker
-        .constant_text(&call.args[0], "the message")
-        .unwrap_or_default();
-    checker.fail(Diagnostic::error("fail", call.span, message))
-}
-
-fn empty(call: &Call<'_>) -> Expr {
-    call.expr_with(Type::None, Vec::new(), Data::None)
-}
-
-/// A question about an expression's type, answered while compiling.
-fn told(checker: &mut Checker<'_, '_>, call: &Call<'_>, holds: fn(&Expr) -> bool) -> Expr {
-    if !checker.require_args(call, 1..=1) {
-        return Expr::error(call.at());
-    }
-    let value = checker.expr(&call.args[0]);
-    Expr {
-        kind: ExprKind::Bool(holds(&value)),
-        ty: Type::Bool,
-        span: call.at(),
-    }
 }

@@ -1,17 +1,21 @@
 //! Builtin values and functions. One family is one file; a builtin is one row: its name, its check and its lowering.
 
 pub mod aggregate;
+mod assert;
 mod clock;
 mod comm;
 mod control;
 mod machine;
 mod maps;
+mod names;
 mod network;
+mod options;
 mod output;
 pub mod packet;
 mod print;
 mod probe;
 mod process;
+mod search;
 mod stack;
 pub(crate) mod strings;
 mod symbols;
@@ -60,17 +64,21 @@ pub struct Aggregation {
     pub check: AggregationCheck,
 }
 
-const TABLES: [&[Builtin]; 13] = [
+const TABLES: [&[Builtin]; 17] = [
+    assert::TABLE,
     clock::TABLE,
     control::TABLE,
     machine::TABLE,
     maps::TABLE,
+    names::TABLE,
     network::TABLE,
+    options::TABLE,
     output::TABLE,
     packet::TABLE,
     print::TABLE,
     probe::TABLE,
     process::TABLE,
+    search::TABLE,
     stack::TABLE,
     strings::TABLE,
     symbols::TABLE,
@@ -110,4 +118,9 @@ impl fmt::Debug for Builtin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
+}
+
+/// Lowering of builtins that leave nothing to do at run time.
+fn nothing(_lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, _to: Option<Place>) -> Rvalue {
+    Rvalue::Nothing
 }

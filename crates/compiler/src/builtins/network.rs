@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
+use fathom_syntax::ast::ExprKind as AstKind;
 use fathom_syntax::diagnostic::Diagnostic;
 
 use super::{Builtin, Use};
-use crate::check::{Call, Checker};
+use crate::check::{Call, Checker, smallest_int};
 use crate::hir::{Data, Expr, ExprKind};
 use crate::ir::{Op, Width};
 use crate::lower::{Lowerer, Place, Rvalue};
@@ -190,6 +191,15 @@ fn check_bswap(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     }
     let value = checker.integer(&call.args[0]);
     let ty = match &value.ty {
+        // A literal has the size that it needs.
+        Type::Int { .. }
+            if value.as_int().is_some() && !matches!(call.args[0].kind, AstKind::Cast { .. }) =>
+        {
+            Type::Int {
+                size: value.as_int().map_or(8, smallest_int),
+                signed: false,
+            }
+        }
         Type::Int { size, .. } => Type::Int {
             size: *size,
             signed: false,

@@ -1,12 +1,12 @@
-//! Strings and buffers: `str`, `buf`, `strlen`, `strncmp`, `strcontains`, `memcmp`, `strerror`, `signal_name`, `syscall_name`.
+//! Strings and buffers: `str`, `buf`, `strlen`, `strcap`, `str_concat`.
 
-use fathom_syntax::ast::ExprKind as Ast;
+use fathom_syntax::ast::{BinaryOp as BinaryOperator, ExprKind as Ast};
 use fathom_syntax::diagnostic::Diagnostic;
 
-use super::{Builtin, Use};
+use super::{Builtin, Use, nothing};
 use crate::check::{Call, Checker};
-use crate::hir::{Data, Expr};
-use crate::ir::{BinaryOp, BlockId, Compare, Memory, Op, Value, Width};
+use crate::hir::Expr;
+use crate::ir::{BinaryOp, Compare, Value, Width};
 use crate::lower::{Lowerer, Place, Rvalue};
 use crate::ty::{Space, Type};
 
@@ -27,34 +27,22 @@ pub const TABLE: &[Builtin] = &[
         lower: lower_strlen,
     },
     Builtin {
-        name: "strncmp",
-        check: check_strncmp,
-        lower: lower_strncmp,
+        name: "strcap",
+        check: check_strcap,
+        lower: nothing,
     },
     Builtin {
-        name: "strcontains",
-        check: check_strcontains,
-        lower: lower_strcontains,
+        name: "str_concat",
+        check: check_concat,
+        lower: lower_concat,
     },
     Builtin {
-        name: "memcmp",
-        check: check_memcmp,
-        lower: lower_memcmp,
-    },
-    Builtin {
-        name: "strerror",
-        check: |c, call| named_number(c, call, Type::ErrorName),
-        lower: number,
-    },
-    Builtin {
-        name: "signal_name",
-        check: |c, call| named_number(c, call, Type::SignalName),
-        lower: number,
-    },
-    Builtin {
-        name: "syscall_name",
-        check: |c, call| named_number(c, call, Type::SyscallName),
-        lower: number,
+        name: "default_str_length",
+        check: |c, call| {
+            c.require_args(call, 0..=0);
+            Expr::int(i64::from(c.max_string()), Type::U64, call.at())
+        },
+        lower: nothing,
     },
 ];
 
@@ -69,6 +57,9 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
             .get((*number as usize).wrapping_sub(1))
             .cloned()
             .unwrap_or_default();
+        return checker.string(text.as_bytes(), call.at());
+    }
+    if let Some(text) = rest_of_param(checker, &call.args[0]) {
         return checker.string(text.as_bytes(), call.at());
     }
     let source = checker.expr(&call.args[0]);
@@ -110,6 +101,26 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
         size = size.min(*known);
     }
     call.expr(Type::String { size }, args)
+}
+
+/// `str($1 + 2)`: the parameter's text without its first characters.
+fn rest_of_param(checker: &mut Checker<'_, '_>, arg: &fathom_syntax::ast::Expr) -> Option<String> {
+    let Ast::Binary {
+        op: BinaryOperator::Add,
+        left,
+        right,
+        ..
+    } = &arg.kind
+    else {
+        return None;
+    };
+    let Ast::Param(number) = &left.kind else {
+        return None;
+    };
+    let skipped = usize::try_from(checker.expr(right).as_int()?).ok()?;
+    let text = checker.params.get((*number as usize).wrapping_sub(1))?;
+    let start = text.floor_char_boundary(skipped.min(text.len()));
+    Some(text[start..].to_owned())
 }
 
 fn lower_str(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) -> Rvalue {
@@ -243,7 +254,10 @@ fn lower_buf(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) -
         return Rvalue::Nothing;
     };
     let (source, length) = (&used.args[0], &used.args[1]);
-    let value = lowerer.rvalue(source);
+    let value = match lowerer.rvalue(source) {
+        Rvalue::Literal(_) => Rvalue::Bytes(lowerer.bytes(source)),
+        value => value,
+    };
     let (address, space) = match (&source.ty, value) {
         (Type::Pointer { space, .. }, value) => (lowerer.word(value, &source.ty), *space),
         (_, Rvalue::Remote { address, space }) => (address, space),
@@ -280,7 +294,7 @@ fn check_strlen(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 }
 
 /// A string argument; a character array counts as one.
-fn require_string(
+pub(super) fn require_string(
     checker: &mut Checker<'_, '_>,
     text: Expr,
     call: &Call<'_>,
@@ -315,211 +329,66 @@ fn lower_strlen(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place
     Rvalue::Scalar(lowerer.b.binary(BinaryOp::Sub, length, 1))
 }
 
-/// `strncmp(a, b, n)`: 0 if the first n characters are equal.
-fn check_strncmp(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
-    if !checker.require_args(call, 3..=3) {
-        return Expr::error(call.at());
-    }
-    let (left, right) = (checker.expr(&call.args[0]), checker.expr(&call.args[1]));
-    let left = require_string(checker, left, call, 0);
-    let right = require_string(checker, right, call, 1);
-    let count = checker.constant_int(&call.args[2], "the number of characters");
-    let Some(count) = count.filter(|count| *count >= 0) else {
-        return Expr::error(call.at());
-    };
-    call.expr_with(Type::U64, vec![left, right], Data::Int(count))
-}
-
-fn lower_strncmp(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    let Data::Int(count) = *used.data else {
-        return Rvalue::Nothing;
-    };
-    let (left, right) = (&used.args[0], &used.args[1]);
-    let result = lowerer.b.variable();
-    let (same, other, done) = (lowerer.b.block(), lowerer.b.block(), lowerer.b.block());
-    match (left.as_text(), right.as_text()) {
-        (Some(text), _) => compare_with(lowerer, right, text, count as usize, same, other),
-        (_, Some(text)) => compare_with(lowerer, left, text, count as usize, same, other),
-        (None, None) => {
-            let (a, b) = (lowerer.bytes(left), lowerer.bytes(right));
-            let size = lowerer
-                .size_of(&left.ty)
-                .min(lowerer.size_of(&right.ty))
-                .min(count as u32);
-            lowerer.branch_on_string_loop(a, b, size, same, other);
-        }
-    }
-    finish_choice(lowerer, result, (same, 0), (other, 1), done)
-}
-
-fn compare_with(
-    lowerer: &mut Lowerer<'_, '_>,
-    value: &Expr,
-    text: &[u8],
-    count: usize,
-    same: BlockId,
-    other: BlockId,
-) {
-    let place = lowerer.bytes(value);
-    lowerer.branch_on_literal(place, &value.ty, text, Some(count), same, other);
-}
-
-fn finish_choice(
-    lowerer: &mut Lowerer<'_, '_>,
-    result: crate::ir::Variable,
-    first: (BlockId, i64),
-    second: (BlockId, i64),
-    done: BlockId,
-) -> Rvalue {
-    for (block, value) in [first, second] {
-        lowerer.b.enter(block);
-        let value = lowerer.b.constant(value);
-        lowerer.b.write(result, value);
-        lowerer.b.jump(done);
-    }
-    lowerer.b.enter(done);
-    Rvalue::Scalar(lowerer.b.read(result))
-}
-
-/// `strcontains(haystack, needle)`
-fn check_strcontains(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
-    if !checker.require_args(call, 2..=2) {
-        return Expr::error(call.at());
-    }
-    let (left, right) = (checker.expr(&call.args[0]), checker.expr(&call.args[1]));
-    let left = require_string(checker, left, call, 0);
-    let Some(needle) = right.as_text() else {
-        if right.ty.is_known() {
-            return checker.fail(
-                Diagnostic::error(
-                    "not-constant",
-                    call.args[1].span,
-                    "the string to look for must be a constant",
-                )
-                .label("depends on run time"),
-            );
-        }
-        return Expr::error(call.at());
-    };
-    if needle.is_empty() {
-        return Expr {
-            kind: crate::hir::ExprKind::Bool(true),
-            ty: Type::Bool,
-            span: call.at(),
-        };
-    }
-    call.expr(Type::Bool, vec![left, right])
-}
-
-/// Tries each start in turn; the loop is bounded by the string's size.
-fn lower_strcontains(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    let (haystack, needle) = (
-        &used.args[0],
-        used.args[1].as_text().unwrap_or_default().to_vec(),
-    );
-    let place = lowerer.bytes(haystack);
-    let size = lowerer.size_of(&haystack.ty);
-    let result = lowerer.b.variable();
-    let (found, missing, done) = (lowerer.b.block(), lowerer.b.block(), lowerer.b.block());
-    let Some(last_start) = size.checked_sub(needle.len() as u32) else {
-        lowerer.b.jump(missing);
-        lowerer.b.enter(found);
-        lowerer.b.jump(done);
-        lowerer.b.enter(missing);
-        let zero = lowerer.b.constant(0);
-        lowerer.b.jump(done);
-        lowerer.b.enter(done);
-        return Rvalue::Scalar(zero);
-    };
-    let start = lowerer.b.variable();
-    let zero = lowerer.b.constant(0);
-    lowerer.b.write(start, zero);
-    let base = lowerer.address(place);
-    let (head, inside, next) = (lowerer.b.block(), lowerer.b.block(), lowerer.b.block());
-    lowerer.b.jump(head);
-    lowerer.b.switch_to(head);
-    let index = lowerer.b.read(start);
-    lowerer
-        .b
-        .branch(Compare::Lt, index, last_start as i32, inside, missing);
-    lowerer.b.enter(inside);
-    let here = lowerer.b.binary(BinaryOp::Add, base, index);
-    for (at, wanted) in needle.iter().enumerate() {
-        let got = byte_at(lowerer, place.memory, here, at as i32);
-        let more = lowerer.b.block();
-        if at == 0 {
-            let not_end = lowerer.b.block();
-            lowerer.b.branch(Compare::Eq, got, 0, missing, not_end);
-            lowerer.b.enter(not_end);
-        }
-        lowerer
-            .b
-            .branch(Compare::Eq, got, i32::from(*wanted), more, next);
-        lowerer.b.enter(more);
-    }
-    lowerer.b.jump(found);
-    lowerer.b.enter(next);
-    let index = lowerer.b.read(start);
-    let index = lowerer.b.binary(BinaryOp::Add, index, 1);
-    lowerer.b.write(start, index);
-    lowerer.b.jump(head);
-    lowerer.b.seal(head);
-    finish_choice(lowerer, result, (found, 1), (missing, 0), done)
-}
-
-fn byte_at(lowerer: &mut Lowerer<'_, '_>, memory: Memory, base: Value, offset: i32) -> Value {
-    lowerer.b.emit(Op::Load {
-        width: Width::B1,
-        signed: false,
-        memory,
-        base,
-        offset,
-    })
-}
-
-/// `memcmp(a, b, n)`: 0 if equal.
-fn check_memcmp(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
-    if !checker.require_args(call, 3..=3) {
-        return Expr::error(call.at());
-    }
-    let (left, right) = (checker.expr(&call.args[0]), checker.expr(&call.args[1]));
-    let Some(count) = checker.constant_int(&call.args[2], "the number of bytes") else {
-        return Expr::error(call.at());
-    };
-    let sizes = [
-        checker.types.size_of(&left.ty),
-        checker.types.size_of(&right.ty),
-    ];
-    let least = sizes.into_iter().min().unwrap_or(0);
-    if count < 0 || count > i64::from(least) {
-        return checker.fail(Diagnostic::error(
-            "memcmp-length",
-            call.args[2].span,
-            format!("there are only {least} bytes to compare"),
-        ));
-    }
-    call.expr_with(Type::I64, vec![left, right], Data::Int(count))
-}
-
-fn lower_memcmp(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    let Data::Int(count) = *used.data else {
-        return Rvalue::Nothing;
-    };
-    let (a, b) = (lowerer.bytes(&used.args[0]), lowerer.bytes(&used.args[1]));
-    let result = lowerer.b.variable();
-    let (same, other, done) = (lowerer.b.block(), lowerer.b.block(), lowerer.b.block());
-    lowerer.branch_on_bytes(a, b, count as u32, 1, same, other);
-    finish_choice(lowerer, result, (same, 0), (other, 1), done)
-}
-
-fn named_number(checker: &mut Checker<'_, '_>, call: &Call<'_>, ty: Type) -> Expr {
+/// Bytes that a string may have, the NUL included.
+fn check_strcap(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if !checker.require_args(call, 1..=1) {
         return Expr::error(call.at());
     }
-    let number = checker.integer(&call.args[0]);
-    call.expr(ty, vec![number])
+    let text = checker.expr(&call.args[0]);
+    let text = require_string(checker, text, call, 0);
+    let size = checker.types.size_of(&text.ty);
+    Expr::int(i64::from(size), Type::U64, call.at())
 }
 
-fn number(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
-    Rvalue::Scalar(lowerer.scalar(&used.args[0]))
+fn check_concat(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
+    if !checker.require_args(call, 2..=2) {
+        return Expr::error(call.at());
+    }
+    let mut args = Vec::new();
+    let mut size = 0;
+    for (index, arg) in call.args.iter().enumerate() {
+        let text = checker.expr(arg);
+        let text = require_string(checker, text, call, index);
+        size += checker.types.size_of(&text.ty);
+        args.push(text);
+    }
+    // One NUL is enough.
+    let size = size.saturating_sub(1).clamp(1, checker.max_string());
+    call.expr(Type::String { size }, args)
+}
+
+/// Reads the first string into place, then the second one behind it. Scratch memory is used: the stack may not be written at an
+/// offset that is only known at run time on older kernels.
+fn lower_concat(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
+    let Type::String { size } = *used.ty else {
+        return Rvalue::Nothing;
+    };
+    let (first, second) = (lowerer.bytes(&used.args[0]), lowerer.bytes(&used.args[1]));
+    let first_size = lowerer.size_of(&used.args[0].ty).min(size);
+    let second_size = lowerer.size_of(&used.args[1].ty);
+    let place = lowerer.scratch_temporary(first_size + second_size);
+    lowerer.zero(place, first_size + second_size);
+    let from = lowerer.address(first);
+    let limit = lowerer.b.constant(i64::from(first_size));
+    let length = lowerer.read_string(place, limit, from, Space::Kernel);
+    let length = lowerer.b.binary(BinaryOp::Sub, length, 1);
+    // A failed read leaves an empty string.
+    let length = at_most(lowerer, length, first_size - 1);
+    let start = lowerer.address(place);
+    let behind = lowerer.b.binary(BinaryOp::Add, start, length);
+    let behind = Place {
+        base: behind,
+        offset: 0,
+        memory: place.memory,
+    };
+    let from = lowerer.address(second);
+    let limit = lowerer.b.constant(i64::from(second_size));
+    lowerer.read_string(behind, limit, from, Space::Kernel);
+    if first_size + second_size > size {
+        let last = place.plus(size - 1);
+        lowerer
+            .b
+            .store(Width::B1, last.memory, last.base, last.offset, 0);
+    }
+    Rvalue::Bytes(place)
 }

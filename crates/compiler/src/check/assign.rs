@@ -63,7 +63,15 @@ impl Checker<'_, '_> {
             );
             return None;
         }
-        let ty = self.fit_literal(&self.variables[variable.0 as usize].ty.clone(), &value);
+        let known = self.variables[variable.0 as usize].ty.clone();
+        if self.typed_variables.contains(&variable) {
+            // The result of an operator is cut to the type, as in C.
+            if op.is_none() || !value.ty.is_int() {
+                self.require_assignable(&known, &value, target.span);
+            }
+            return Some(StmtKind::SetVariable { variable, value });
+        }
+        let ty = self.fit_literal(&known, &value);
         if !self.learn_variable(variable, &widened(&ty)) {
             let known = self.variables[variable.0 as usize].ty.clone();
             self.mismatch(&format!("${name}"), &known, &value.ty, target.span);

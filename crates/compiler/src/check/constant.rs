@@ -25,7 +25,7 @@ impl Checker<'_, '_> {
 }
 
 /// A whole number as written on a command line: decimal, octal or hex, with a sign.
-pub(super) fn parse_number(text: &str) -> Option<i64> {
+pub(crate) fn parse_number(text: &str) -> Option<i64> {
     let (digits, negative) = match text.strip_prefix('-') {
         Some(rest) => (rest, true),
         None => (text, false),

@@ -14,7 +14,7 @@ mod operator;
 mod statement;
 mod types;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use fathom_bpf::object::SourceSpan;
 use fathom_machine::Machine;
@@ -23,7 +23,9 @@ use fathom_syntax::diagnostic::Diagnostic;
 use fathom_syntax::span::Span;
 
 pub use call::Call;
+pub(crate) use constant::parse_number;
 pub use join::{join, widened};
+pub(crate) use types::smallest_int;
 
 use crate::config::Config;
 use crate::features::Features;
@@ -47,6 +49,10 @@ pub struct Checker<'a, 'm> {
     pub features: &'a Features,
     /// Positional parameters.
     pub params: &'a [String],
+    /// `--name[=value]` behind `--`.
+    pub options: &'a BTreeMap<String, Option<String>>,
+    /// Names that `getopt` asked for.
+    pub used_options: BTreeSet<String>,
     /// `-c` child or `-p` process.
     pub child_pid: Option<u32>,
     /// `--unsafe` was given.
@@ -64,6 +70,8 @@ pub struct Checker<'a, 'm> {
     variables: Vec<VariableInfo>,
     /// Callback depth at which each variable was declared.
     variable_depth: Vec<u32>,
+    /// Variables whose type was written: assignments do not widen it.
+    typed_variables: HashSet<VariableRef>,
     scopes: Vec<HashMap<String, VariableRef>>,
     loop_depth: u32,
     callback_depth: u32,
@@ -86,6 +94,8 @@ pub struct Input<'a, 'm> {
     pub features: &'a Features,
     /// Positional parameters.
     pub params: &'a [String],
+    /// `--name[=value]` behind `--`.
+    pub options: &'a BTreeMap<String, Option<String>>,
     /// `-c` child or `-p` process.
     pub child_pid: Option<u32>,
     /// `--unsafe` was given.
@@ -128,6 +138,7 @@ pub fn check<'m>(input: &Input<'_, 'm>, types: &Types<'m>) -> Checked {
         checker.is_final = is_settled;
     }
     checker.report_unknown_maps();
+    checker.report_unknown_options(input.script);
     let mut diagnostics = declaration_problems;
     for diagnostic in checker.diagnostics {
         if !diagnostics.contains(&diagnostic) {
@@ -150,6 +161,8 @@ impl<'a, 'm> Checker<'a, 'm> {
             config: input.config,
             features: input.features,
             params: input.params,
+            options: input.options,
+            used_options: BTreeSet::new(),
             child_pid: input.child_pid,
             allow_unsafe: input.allow_unsafe,
             is_unsafe: false,
@@ -160,6 +173,7 @@ impl<'a, 'm> Checker<'a, 'm> {
             group_index: 0,
             variables: Vec::new(),
             variable_depth: Vec::new(),
+            typed_variables: HashSet::new(),
             scopes: Vec::new(),
             loop_depth: 0,
             callback_depth: 0,
@@ -184,6 +198,7 @@ impl<'a, 'm> Checker<'a, 'm> {
     fn body(&mut self, probe: &ast::Probe) -> Body {
         self.variables.clear();
         self.variable_depth.clear();
+        self.typed_variables.clear();
         self.scopes = vec![HashMap::new()];
         let predicate = probe
             .predicate
@@ -337,6 +352,32 @@ impl<'a, 'm> Checker<'a, 'm> {
             self.changed = true;
         }
         true
+    }
+
+    fn report_unknown_options(&mut self, script: &ast::Script) {
+        let at = script
+            .probes()
+            .next()
+            .map_or_else(Span::default, |probe| Span {
+                end: probe.span.start,
+                ..probe.span
+            });
+        for name in self.options.keys() {
+            if self.used_options.contains(name) {
+                continue;
+            }
+            let known: Vec<&str> = self.used_options.iter().map(String::as_str).collect();
+            let diagnostic = Diagnostic::error(
+                "unknown-option",
+                at,
+                format!("`--{name}` was given, but the script has no such option"),
+            );
+            let help = match known.is_empty() {
+                true => "a script asks for options with `getopt(\"name\")`".to_owned(),
+                false => format!("its options are: {}", known.join(", ")),
+            };
+            self.report(diagnostic.help(help));
+        }
     }
 
     fn report_unknown_maps(&mut self) {

@@ -33,9 +33,13 @@ impl Checker<'_, '_> {
                 if let Some(value) = operand.as_int() {
                     return Expr::int(value.wrapping_neg(), Type::I64, at);
                 }
+                let ty = match operand.ty {
+                    Type::U64 => Type::U64,
+                    _ => Type::I64,
+                };
                 Expr {
                     kind: ExprKind::Negate(Box::new(operand)),
-                    ty: Type::I64,
+                    ty,
                     span: at,
                 }
             }
@@ -43,6 +47,8 @@ impl Checker<'_, '_> {
                 let operand = self.integer(operand);
                 let ty = promoted(&operand.ty);
                 if let Some(value) = operand.as_int() {
+                    // As bpftrace has it: `~0` is the largest number.
+                    let ty = if !value < 0 { Type::U64 } else { ty };
                     return Expr::int(!value, ty, at);
                 }
                 Expr {
@@ -233,18 +239,14 @@ impl Checker<'_, '_> {
         let comparable = match (&left.ty, &right.ty) {
             (Type::String { .. }, Type::String { .. })
             | (Type::Buffer { .. }, Type::Buffer { .. }) => true,
-            (Type::Tuple(a), Type::Tuple(b)) => a.len() == b.len(),
+            (Type::Tuple(_), Type::Tuple(_)) | (Type::Record(_), Type::Record(_)) => {
+                super::join(&left.ty, &right.ty).is_some()
+            }
             (Type::Array { element: a, len: m }, Type::Array { element: b, len: n }) => {
                 m == n && a == b
             }
             (Type::Probe, Type::String { .. }) | (Type::String { .. }, Type::Probe) => true,
-            (a, b) => {
-                a == b
-                    && matches!(
-                        a,
-                        Type::Record(_) | Type::Inet | Type::Mac | Type::Struct(_)
-                    )
-            }
+            (a, b) => a == b && matches!(a, Type::Inet | Type::Mac | Type::Struct(_)),
         };
         if !comparable {
             return self.bad_operands(op, &left, &right, at);

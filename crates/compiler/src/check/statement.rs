@@ -115,6 +115,9 @@ impl Checker<'_, '_> {
         let value = value.map(|value| self.expr(value));
         let start = declared.clone().unwrap_or(Type::Unknown);
         let variable = self.declare(name, start);
+        if declared.is_some() {
+            self.typed_variables.insert(variable);
+        }
         let Some(value) = value else {
             return Some(StmtKind::ZeroVariable(variable));
         };
@@ -272,7 +275,7 @@ impl Checker<'_, '_> {
     }
 
     /// An expression used as a truth value.
-    pub(super) fn condition(&mut self, condition: &ast::Expr) -> Expr {
+    pub fn condition(&mut self, condition: &ast::Expr) -> Expr {
         let checked = self.expr(condition);
         let is_truth = matches!(
             checked.ty,

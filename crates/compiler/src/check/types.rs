@@ -35,6 +35,9 @@ impl Checker<'_, '_> {
         match of {
             TypeOrExpr::Type(ty) => self.type_expr(ty),
             TypeOrExpr::Expr(expr) => {
+                if let Ast::Int(_) | Ast::Unary { .. } | Ast::Binary { .. } = &expr.kind {
+                    return literal_type(self.expr(expr));
+                }
                 if let Ast::Ident(name) = &expr.kind
                     && crate::builtins::find(name).is_none()
                     && self.types.is_type_name(name)
@@ -134,7 +137,10 @@ impl Checker<'_, '_> {
                 Type::Pointer { to, space }
             }
             Type::Array { element, len: 0 } => {
-                let whole = self.types.size_of(&operand.ty);
+                let whole = match operand.as_int() {
+                    Some(number) => smallest_int(number),
+                    None => self.types.size_of(&operand.ty),
+                };
                 let each = self.types.size_of(&element).max(1);
                 Type::Array {
                     element,
@@ -154,7 +160,9 @@ impl Checker<'_, '_> {
             (Type::Int { size, .. }, Type::Array { .. })
             | (Type::Array { .. }, Type::Int { size, .. }) => {
                 let array = if wanted.is_int() { &operand.ty } else { wanted };
-                self.types.size_of(array) == *size
+                let is_literal = operand.as_int().is_some();
+                let array_size = self.types.size_of(array);
+                array_size == *size || is_literal && (1..=8).contains(&array_size)
             }
             (Type::String { .. }, Type::String { .. } | Type::Array { .. }) => true,
             (Type::Array { .. }, Type::String { .. } | Type::Array { .. }) => true,
@@ -164,6 +172,24 @@ impl Checker<'_, '_> {
             _ => false,
         }
     }
+}
+
+fn literal_type(expr: Expr) -> Type {
+    match (expr.as_int(), &expr.ty) {
+        (Some(number), Type::Int { signed: true, .. }) => Type::Int {
+            size: smallest_int(number),
+            signed: true,
+        },
+        _ => expr.ty,
+    }
+}
+
+/// Bytes of the smallest signed integer that holds the number: the type of a literal in bpftrace.
+pub(crate) fn smallest_int(number: i64) -> u32 {
+    [1, 2, 4]
+        .into_iter()
+        .find(|size| super::assign::fits(number, *size, true))
+        .unwrap_or(8)
 }
 
 /// The low bytes of a number, read as that type.

@@ -20,9 +20,9 @@ impl Lowerer<'_, '_> {
             (Type::String { .. }, Type::String { .. }) => {
                 self.branch_on_strings(left, right, same, other)
             }
-            (Type::Tuple(a), Type::Tuple(b)) => {
-                let (a, b) = (a.to_vec(), b.to_vec());
-                self.branch_on_tuples(left, right, &a, &b, same, other);
+            (Type::Tuple(_), Type::Tuple(_)) | (Type::Record(_), Type::Record(_)) => {
+                let (x, y) = (self.bytes(left), self.bytes(right));
+                self.branch_on_parts((x, &left.ty), (y, &right.ty), same, other);
             }
             _ => {
                 let (a, b) = (self.bytes(left), self.bytes(right));
@@ -187,57 +187,76 @@ impl Lowerer<'_, '_> {
         self.b.seal(head);
     }
 
-    fn branch_on_tuples(
+    /// Compares tuples or records part by part: their strings may have different sizes, and bytes between parts mean nothing.
+    fn branch_on_parts(
         &mut self,
-        left: &Expr,
-        right: &Expr,
-        a: &[Type],
-        b: &[Type],
+        (x, a): (Place, &Type),
+        (y, b): (Place, &Type),
         same: BlockId,
         other: BlockId,
     ) {
-        let (left_place, right_place) = (self.bytes(left), self.bytes(right));
-        let offsets = |layout: &fathom_bpf::Layout| -> Vec<u32> {
-            match layout {
-                fathom_bpf::Layout::Tuple { fields, .. } => {
-                    fields.iter().map(|field| field.offset).collect()
-                }
-                _ => Vec::new(),
-            }
-        };
-        let (left_layout, right_layout) = (self.layout(&left.ty), self.layout(&right.ty));
-        let pairs: Vec<(u32, u32)> = offsets(&left_layout)
-            .into_iter()
-            .zip(offsets(&right_layout))
-            .collect();
-        for (index, (x, y)) in pairs.into_iter().enumerate() {
+        let (left, right) = (self.parts(a), self.parts(b));
+        for (name, offset, ty) in left {
+            let Some((_, right_offset, right_ty)) =
+                right.iter().find(|(candidate, ..)| *candidate == name)
+            else {
+                continue;
+            };
             let next = self.b.block();
-            let (x, y) = (left_place.plus(x), right_place.plus(y));
-            self.branch_on_element(x, &a[index], y, &b[index], next, other);
+            let (x, y) = (x.plus(offset), y.plus(*right_offset));
+            self.branch_on_part((x, &ty), (y, right_ty), next, other);
             self.b.enter(next);
         }
         self.b.jump(same);
     }
 
-    fn branch_on_element(
+    /// Names (positions of a tuple), offsets and types.
+    fn parts(&mut self, ty: &Type) -> Vec<(String, u32, Type)> {
+        let layout = self.layout(ty);
+        let (fathom_bpf::Layout::Tuple { fields, .. } | fathom_bpf::Layout::Record { fields, .. }) =
+            &layout
+        else {
+            return Vec::new();
+        };
+        let named: Vec<(String, Type)> = match ty {
+            Type::Tuple(types) => {
+                let numbered = types.iter().enumerate();
+                numbered
+                    .map(|(index, ty)| (index.to_string(), ty.clone()))
+                    .collect()
+            }
+            Type::Record(fields) => fields.to_vec(),
+            _ => Vec::new(),
+        };
+        let parts = named.into_iter().zip(fields.iter());
+        parts
+            .map(|((name, ty), field)| (name, field.offset, ty))
+            .collect()
+    }
+
+    fn branch_on_part(
         &mut self,
-        x: Place,
-        a: &Type,
-        y: Place,
-        b: &Type,
+        (x, a): (Place, &Type),
+        (y, b): (Place, &Type),
         same: BlockId,
         other: BlockId,
     ) {
-        if is_register(a) && is_register(b) {
-            let (left, right) = (self.load_scalar(x, a), self.load_scalar(y, b));
-            self.b.branch(Compare::Eq, left, right, same, other);
-            return;
+        match (a, b) {
+            (a, b) if is_register(a) && is_register(b) => {
+                let (left, right) = (self.load_scalar(x, a), self.load_scalar(y, b));
+                self.b.branch(Compare::Eq, left, right, same, other);
+            }
+            (Type::String { size: m }, Type::String { size: n }) => {
+                self.branch_on_string_loop(x, y, (*m).min(*n), same, other);
+            }
+            (Type::Tuple(_), Type::Tuple(_)) | (Type::Record(_), Type::Record(_)) => {
+                self.branch_on_parts((x, a), (y, b), same, other);
+            }
+            _ => {
+                let layout = self.layout(a);
+                self.branch_on_bytes(x, y, layout.size(), layout.align(), same, other);
+            }
         }
-        if let (Type::String { size: m }, Type::String { size: n }) = (a, b) {
-            return self.branch_on_string_loop(x, y, (*m).min(*n), same, other);
-        }
-        let layout = self.layout(a);
-        self.branch_on_bytes(x, y, layout.size(), layout.align(), same, other);
     }
 
     /// Compares `size` bytes.

@@ -210,8 +210,16 @@ impl Lowerer<'_, '_> {
     /// Evaluates to one word and cuts it to the integer type wanted (a declared `uint8` keeps 8 bits).
     fn scalar_as(&mut self, expr: &Expr, ty: &Type) -> Value {
         let value = self.scalar(expr);
+        match expr.ty == *ty {
+            true => value,
+            false => self.cut(value, ty),
+        }
+    }
+
+    /// The bits that the integer type has.
+    fn cut(&mut self, value: Value, ty: &Type) -> Value {
         match ty {
-            Type::Int { size, signed } if *size < 8 && expr.ty != *ty => {
+            Type::Int { size, signed } if *size < 8 => {
                 let from = Width::from_bytes(*size).unwrap_or(Width::B8);
                 self.b.emit(Op::Extend {
                     value,
@@ -520,6 +528,7 @@ impl Lowerer<'_, '_> {
         };
         let old = self.scalar(target);
         let new = self.b.binary(BinaryOp::Add, old, delta as i32);
+        let new = self.cut(new, &target.ty);
         match self.variable_storage(*variable) {
             VariableStorage::Register(register) => self.b.write(register, new),
             VariableStorage::Shared(offset) => {

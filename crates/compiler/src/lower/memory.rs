@@ -111,6 +111,12 @@ impl Lowerer<'_, '_> {
         self.place(location)
     }
 
+    /// The same in scratch memory, whatever its size.
+    pub fn scratch_temporary(&mut self, size: u32) -> Place {
+        let location = self.scratch_location(size);
+        self.place(location)
+    }
+
     /// The place's address as a value.
     pub fn address(&mut self, place: Place) -> Value {
         if place.offset == 0 {
@@ -272,7 +278,7 @@ impl Lowerer<'_, '_> {
         use crate::hir::ExprKind;
         match &expr.kind {
             ExprKind::Tuple(elements) => self.store_elements(elements, to, ty),
-            ExprKind::Record(elements) => self.store_elements(elements, to, ty),
+            ExprKind::Record(elements) => self.store_fields(elements, &expr.ty, to, ty),
             ExprKind::Builtin {
                 builtin,
                 args,
@@ -330,14 +336,26 @@ impl Lowerer<'_, '_> {
 
     fn store_elements(&mut self, elements: &[Expr], to: Place, ty: &Type) {
         let layout = self.layout(ty);
-        let types: Vec<Type> = match ty {
-            Type::Tuple(types) => types.to_vec(),
-            Type::Record(fields) => fields.iter().map(|(_, ty)| ty.clone()).collect(),
-            _ => unreachable!("lower: elements of {ty}"),
+        let (Type::Tuple(types), Layout::Tuple { fields, .. }) = (ty, &layout) else {
+            unreachable!("lower: elements of {ty}");
         };
-        if let Layout::Tuple { fields, .. } | Layout::Record { fields, .. } = &layout {
-            for ((element, ty), field) in elements.iter().zip(&types).zip(fields.iter()) {
-                self.store(element, to.plus(field.offset), ty);
+        for ((element, ty), field) in elements.iter().zip(types.iter()).zip(fields.iter()) {
+            self.store(element, to.plus(field.offset), ty);
+        }
+    }
+
+    /// The fields of a record, whose order may differ from the wanted type's.
+    fn store_fields(&mut self, elements: &[Expr], from: &Type, to: Place, ty: &Type) {
+        let layout = self.layout(ty);
+        let (Type::Record(names), Type::Record(types), Layout::Record { fields, .. }) =
+            (from, ty, &layout)
+        else {
+            unreachable!("lower: fields of {ty}");
+        };
+        for (element, (name, _)) in elements.iter().zip(names.iter()) {
+            let index = types.iter().position(|(candidate, _)| candidate == name);
+            if let Some(index) = index {
+                self.store(element, to.plus(fields[index].offset), &types[index].1);
             }
         }
     }
