@@ -222,13 +222,13 @@ impl Assembly {
         map
     }
 
-    /// Working memory of one program; its size follows.
-    pub fn scratch(&mut self) -> MapId {
+    /// Working memory of one program, so many values for each CPU; their size follows.
+    pub fn scratch(&mut self, copies: u32) -> MapId {
         self.add(plain(
             "scratch",
             MapKind::PerCpuArray,
             (4, 8),
-            1,
+            copies,
             MapRole::Scratch,
         ))
     }

@@ -122,7 +122,7 @@ impl Lowerer<'_, '_> {
         self.b.enter(done);
     }
 
-    fn count_lost(&mut self) {
+    pub(super) fn count_lost(&mut self) {
         let lost = self.out.lost();
         let slot = self.b.slot(4, 4, "key of the loss counter");
         let key = self.b.slot_address(slot);

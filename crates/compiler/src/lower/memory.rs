@@ -70,15 +70,6 @@ impl Lowerer<'_, '_> {
         self.scratch_location(size)
     }
 
-    pub(super) fn scratch_location(&mut self, size: u32) -> Location {
-        let offset = self.scratch_size;
-        self.scratch_size += size.next_multiple_of(8);
-        if self.scratch_map.is_none() {
-            self.scratch_map = Some(self.out.scratch());
-        }
-        Location::Scratch(offset)
-    }
-
     /// Where a location lies in the function being built.
     pub(super) fn place(&mut self, location: Location) -> Place {
         match location {
@@ -88,14 +79,7 @@ impl Lowerer<'_, '_> {
                 memory: Memory::Stack,
             },
             Location::Scratch(offset) => {
-                let base = match self.function.scratch {
-                    Some(base) => base,
-                    None => {
-                        let base = self.b.reserve_value();
-                        self.function.scratch = Some(base);
-                        base
-                    }
-                };
+                let base = self.scratch_base();
                 Place {
                     base,
                     offset: offset as i32,

@@ -11,12 +11,12 @@ mod expr;
 mod loops;
 mod map;
 mod memory;
+mod scratch;
 mod slots;
 mod statement;
 pub mod tables;
 mod text_key;
 
-use fathom_bpf::MapId;
 use fathom_bpf::helper::Helper;
 use fathom_bpf::object::{ErrorSite, Signature, SourceSpan};
 
@@ -70,8 +70,9 @@ pub struct Lowerer<'a, 'm> {
     syscall_point: Option<Value>,
     headers: Option<Headers>,
     shared_loop_starts: LoopStarts,
-    scratch_map: Option<MapId>,
-    scratch_size: u32,
+    scratch: Option<scratch::Scratch>,
+    /// The frame that callbacks share, in the main function.
+    shared_slot: Option<ir::Slot>,
     /// Scratch memory that stays zero, and its size.
     zeros: Option<(Location, u32)>,
     result: i32,
@@ -121,8 +122,10 @@ enum VariableStorage {
 
 /// Offsets in the frame that callbacks share.
 const SHARED_CONTEXT: i32 = 0;
-const SHARED_LEAVE: i32 = 8;
-const SHARED_VARIABLES: i32 = 16;
+/// Address of scratch memory; written before the rest is zeroed.
+const SHARED_SCRATCH: i32 = 8;
+const SHARED_LEAVE: i32 = 16;
+const SHARED_VARIABLES: i32 = 24;
 
 /// Lowers one body to a program.
 pub fn lower<'a, 'm>(
@@ -149,8 +152,8 @@ pub fn lower<'a, 'm>(
         syscall_point: None,
         headers: None,
         shared_loop_starts: LoopStarts::default(),
-        scratch_map: None,
-        scratch_size: 0,
+        scratch: None,
+        shared_slot: None,
         zeros: None,
         result,
     };
@@ -242,11 +245,12 @@ impl<'a, 'm> Lowerer<'a, 'm> {
             .slot(size as u32, 8, "variables shared with loop bodies");
         let base = self.b.slot_address(slot);
         self.function.shared = Some(base);
+        self.shared_slot = Some(slot);
         self.b.effect(Op::Zero {
             memory: Memory::Stack,
             base,
-            offset: 8,
-            len: size as u32 - 8,
+            offset: SHARED_LEAVE,
+            len: size as u32 - SHARED_LEAVE as u32,
         });
         let context = self.function.context;
         self.b
@@ -259,9 +263,6 @@ impl<'a, 'm> Lowerer<'a, 'm> {
         let mut functions = vec![main.finish()];
         self.finished.sort_by_key(|(number, _)| *number);
         functions.extend(self.finished.drain(..).map(|(_, function)| function));
-        if let Some(map) = self.scratch_map {
-            self.out.set_scratch_size(map, self.scratch_size);
-        }
         ir::Program { functions }
     }
 
@@ -273,35 +274,16 @@ impl<'a, 'm> Lowerer<'a, 'm> {
             self.function.start_block(),
         );
         self.b.switch_to(entry);
-        if let Some(scratch) = self.function.scratch {
-            self.look_up_scratch(scratch);
-            self.b.branch(Compare::Ne, scratch, 0, start, exit);
-        } else {
-            self.b.jump(start);
-        }
+        self.enter_with_scratch(start);
         self.b.seal(start);
         self.b.enter(exit);
+        self.leave_scratch();
         if self.function.is_callback || self.result == 0 {
             let result = self.b.read(self.function.result);
             self.b.ret(result);
         } else {
             self.b.ret(self.result);
         }
-    }
-
-    fn look_up_scratch(&mut self, result: Value) {
-        let map = *self.scratch_map.get_or_insert_with(|| self.out.scratch());
-        let key = self.b.slot(4, 4, "key of scratch memory");
-        let key = self.b.slot_address(key);
-        self.b.store(Width::B4, Memory::Stack, key, 0, 0);
-        let map = self.b.map(map);
-        self.b.define(
-            result,
-            Op::Call {
-                helper: Helper::MAP_LOOKUP_ELEM,
-                args: vec![map, key],
-            },
-        );
     }
 
     /// Where a packet's headers lie; to be given back with [`Lowerer::put_headers`].
