@@ -4,11 +4,12 @@ use std::io::Write;
 
 use anyhow::Context;
 use fathom::Source;
+use fathom_compiler::probes::Mode;
 use fathom_compiler::{Compiled, Options};
 use fathom_machine::Machine;
 use fathom_output::printer::Printer;
 use fathom_runtime::{
-    AttachFailure, Child, Error, Output, Progress, Session, Step, Target, missing_right,
+    AttachFailure, Child, Error, Output, Progress, Session, Step, Target, Trials, missing_right,
 };
 use fathom_syntax::{Diagnostic, SourceId, Span};
 
@@ -29,6 +30,10 @@ pub struct Plan<'a> {
     pub tracing: &'a Tracing,
     /// Ask the verifier for its logs and print them.
     pub verifier_logs: bool,
+    /// Run `test:` or `bench:` probes instead, those that the filter lets through.
+    pub trials: Trials,
+    /// See `trials`: is given the name behind the colon.
+    pub filter: &'a dyn Fn(&str) -> bool,
     /// Is shown the compiled script before it is loaded; an error ends the run.
     pub inspect: &'a dyn Fn(&Source, &Compiled) -> anyhow::Result<()>,
 }
@@ -84,9 +89,15 @@ fn run(plan: &Plan<'_>, heartbeat: &Heartbeat) -> anyhow::Result<Ended> {
     }
     commands::show(&plan.source, &compiled.diagnostics, !tracing.no_warnings);
     (plan.inspect)(&plan.source, &compiled)?;
-    let Some(object) = compiled.object else {
+    let Some(mut object) = compiled.object else {
         return Ok(Ended::WrongScript);
     };
+    if plan.trials != Trials::None {
+        object.attach_points.retain(|point| {
+            let name = point.name.split_once(':').map_or("", |(_, name)| name);
+            (plan.filter)(name)
+        });
+    }
     let printer = Printer::new(tracing.output_format(), &object.settings.string_trailer);
     let options = fathom_runtime::Options {
         target: match (tracing.pid, child) {
@@ -100,6 +111,7 @@ fn run(plan: &Plan<'_>, heartbeat: &Heartbeat) -> anyhow::Result<Ended> {
         dry_run: tracing.dry_run,
         verifier_logs: plan.verifier_logs,
         progress: progress(tracing.verbose, heartbeat),
+        trials: plan.trials,
     };
     let session = Session::load(object, &machine, options)?;
     let mut output = Output::new(printer, results(tracing)?, std::io::stderr())
@@ -123,6 +135,11 @@ fn compile_options(plan: &Plan<'_>, machine: &Machine) -> anyhow::Result<Options
         pid: plan.tracing.pid,
         allow_unsafe: plan.tracing.allow_unsafe,
         traceable: plan.tracing.traceable()?,
+        mode: match plan.trials {
+            Trials::None => Mode::Trace,
+            Trials::Tests => Mode::Test,
+            Trials::Benchmarks => Mode::Bench,
+        },
         ..Options::default()
     })
 }

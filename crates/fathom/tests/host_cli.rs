@@ -417,6 +417,36 @@ fn bpftrace_takes_its_own_options() {
 }
 
 #[test]
+fn bpftrace_runs_tests_and_benchmarks() {
+    if !is_root() {
+        return;
+    }
+    let (_folder, bpftrace) = bpftrace();
+    let tests = "test:good { return 0; } test:bad { return 1; } begin { printf(\"never\"); }";
+    let said = run(&bpftrace, &["--test", "-e", tests]);
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    assert!(said.out.contains("[       OK ] good ("), "{}", said.out);
+    assert!(
+        said.out.ends_with("listed below:\n[  FAILED  ] bad\n"),
+        "{}",
+        said.out
+    );
+    assert!(!said.out.contains("never"), "{}", said.out);
+    let filtered = run(
+        &bpftrace,
+        &["--mode", "test", "--probe-filter", "^g", "-e", tests],
+    );
+    assert_eq!(filtered.code, Some(0), "{}", filtered.out);
+    let bench = run(
+        &bpftrace,
+        &["--bench", "-f", "json", "-e", "bench:sum { @ = sum(5); }"],
+    );
+    let value: serde_json::Value = serde_json::from_str(&bench.out).expect("JSON");
+    let average = value["data"]["sum"]["average"].as_u64();
+    assert!(average.is_some_and(|average| average > 0), "{}", bench.out);
+}
+
+#[test]
 fn bpftrace_explains_what_it_does_not_take() {
     if !is_root() {
         return;

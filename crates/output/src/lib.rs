@@ -30,7 +30,7 @@ pub mod value_text;
 pub use decode::{DecodeContext, DecodeError, decode, decode_field};
 pub use event::{Event, EventDecoder, EventError};
 pub use map::{MapEntry, MapOptions, MapSnapshot, MapView, Unset};
-pub use printer::{Message, OutputFormat, Position, Printer, Stream};
+pub use printer::{Message, OutputFormat, Position, Printer, Stream, TestResult};
 pub use printf::{FormatError, FormatPlan};
 pub use resolve::{Frame, LocalZone, NullResolver, Resolver};
 pub use table::{Align, Table, TableStyle};

@@ -6,6 +6,7 @@ use crate::value_text::{TextStyle, write_value};
 
 mod json;
 mod text;
+mod trials;
 
 pub(crate) use json::write_head as write_json_head;
 
@@ -98,8 +99,45 @@ pub enum Message<'a> {
     },
     /// The buffer was full.
     LostEvents(u64),
+    /// So many `test:` probes are about to run.
+    Tests(usize),
+    /// One of them starts.
+    TestStart(&'a str),
+    /// One of them ended.
+    TestResult(TestResult<'a>),
+    /// All of them ended.
+    TestsEnd {
+        /// How many there were.
+        count: usize,
+        /// Names of those that failed.
+        failed: &'a [String],
+    },
+    /// `bench:` probes are about to run.
+    Benchmarks,
+    /// One of them ended.
+    BenchmarkResult {
+        /// Of the probe.
+        name: &'a str,
+        /// Of one run, in the kernel.
+        average_ns: u64,
+        /// How often it ran.
+        iterations: u64,
+    },
     /// The probes are off; results of maps follow.
     End,
+}
+
+/// What became of a `test:` probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestResult<'a> {
+    /// Of the probe.
+    pub name: &'a str,
+    /// It returned 0.
+    pub is_passed: bool,
+    /// How long it ran.
+    pub duration_ns: u64,
+    /// What it printed.
+    pub output: &'a [u8],
 }
 
 /// Writes messages in one format.

@@ -26,5 +26,5 @@ pub use load::LoadError;
 pub use output::{Buffering, Output};
 pub use permission::missing_right;
 pub use progress::{Progress, Step};
-pub use session::{HelperErrorLevel, Options, Outcome, Session, Stop, Target};
+pub use session::{HelperErrorLevel, Options, Outcome, Session, Stop, Target, Trials};
 pub use sys::inquiry::vmlinux_btf;

@@ -84,6 +84,12 @@ impl<'a> Output<'a> {
         self.flush()
     }
 
+    /// What was held, not written.
+    pub(crate) fn take_held(&mut self) -> Vec<u8> {
+        self.is_held = false;
+        std::mem::take(&mut self.gathered)
+    }
+
     /// Passes a message on.
     pub(crate) fn tell(&mut self, message: &Message<'_>) -> Result<()> {
         self.scratch.clear();

@@ -6,6 +6,7 @@
 
 mod events;
 mod helper_errors;
+mod trials;
 mod watch;
 
 use crate::actions::{Actions, Asked};
@@ -49,6 +50,20 @@ pub struct Options {
     pub verifier_logs: bool,
     /// Is told each step until the session runs.
     pub progress: Progress,
+    /// Run `test:` or `bench:` probes instead of tracing.
+    pub trials: Trials,
+}
+
+/// `--test`, `--bench`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trials {
+    /// Trace.
+    #[default]
+    None,
+    /// Each `test:` probe once; the exit code is 1 if one fails.
+    Tests,
+    /// Each `bench:` probe often.
+    Benchmarks,
 }
 
 /// A process that the session is about and that ends it.
@@ -194,6 +209,9 @@ impl Run<'_, '_> {
         let pid = options.target.pid();
         // Before anything is attached: what comes too early waits in the pipe.
         let mut watch = Watch::new(self.object, options, &stop.wake, &self.events)?;
+        if options.trials != Trials::None {
+            return self.trials(options.trials);
+        }
         self.output.hold();
         if !options.dry_run {
             self.run_by_hand(|place| *place == Place::Begin)?;

@@ -8,6 +8,8 @@ mod stages;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
+use fathom_runtime::Trials;
+
 use crate::commands::{self, fmt, info, list};
 use crate::failure::{Mistake, WRONG_INPUT};
 use crate::trace::{Ended, Plan, trace};
@@ -87,14 +89,19 @@ fn run(options: &Options) -> anyhow::Result<u8> {
         Mode::Format => fmt::one(&source, options.tracing.output.as_deref()),
         Mode::Compile => stages::compile(&source, params, options),
         Mode::CompileOften => stages::compile_often(&source, params, options),
-        Mode::Test | Mode::Bench => anyhow::bail!(Mistake(
-            "`test:` and `bench:` probes cannot be run by this version; run the script without --test, --bench and --mode".into()
-        )),
-        Mode::Run => session(options, source, params),
+        Mode::Test => session(options, source, params, Trials::Tests),
+        Mode::Bench => session(options, source, params, Trials::Benchmarks),
+        Mode::Run => session(options, source, params, Trials::None),
     }
 }
 
-fn session(options: &Options, source: fathom::Source, params: &[String]) -> anyhow::Result<u8> {
+fn session(
+    options: &Options,
+    source: fathom::Source,
+    params: &[String],
+    trials: Trials,
+) -> anyhow::Result<u8> {
+    let filter = options.filter()?;
     let plan = Plan {
         source,
         params: params.to_vec(),
@@ -104,6 +111,8 @@ fn session(options: &Options, source: fathom::Source, params: &[String]) -> anyh
         },
         tracing: &options.tracing,
         verifier_logs: options.debugs("verifier"),
+        trials,
+        filter: &|name| filter.as_ref().is_none_or(|filter| filter.is_match(name)),
         inspect: &|source, compiled| stages::show(source, compiled, options),
     };
     Ok(match trace(&plan)? {

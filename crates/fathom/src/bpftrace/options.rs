@@ -1,5 +1,9 @@
 //! bpftrace's own options.
 
+use anyhow::Context;
+use regex_lite::Regex;
+
+use crate::failure::Mistake;
 use crate::options::Tracing;
 
 /// What `bpftrace` takes; the options that it shares with `fathom run` are in [`Tracing`].
@@ -145,6 +149,17 @@ impl Options {
             _ if self.fmt => Mode::Format,
             _ => Mode::Run,
         }
+    }
+
+    /// `--probe-filter`
+    pub fn filter(&self) -> anyhow::Result<Option<Regex>> {
+        let Some(text) = &self.probe_filter else {
+            return Ok(None);
+        };
+        let filter = Regex::new(text);
+        filter
+            .map(Some)
+            .with_context(|| Mistake(format!("`{text}` is not a regular expression")))
     }
 
     /// Whether `-d` asks for a stage.

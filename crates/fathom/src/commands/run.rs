@@ -1,5 +1,7 @@
 //! `fathom run`: compile, load, attach, show.
 
+use fathom_runtime::Trials;
+
 use crate::commands;
 use crate::failure::{REFUSED, WRONG_INPUT};
 use crate::options::{Tracing, shell_words};
@@ -52,6 +54,8 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         },
         tracing: &args.tracing,
         verifier_logs: false,
+        trials: Trials::None,
+        filter: &|_| true,
         inspect: &|_, _| Ok(()),
     };
     Ok(match trace(&plan)? {

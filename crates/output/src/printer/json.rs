@@ -46,13 +46,48 @@ pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>)
                 format_args!("{{\"type\": \"lost_events\", \"data\": {{\"events\": {count}}}}}\n"),
             );
         }
-        Message::End => {}
+        Message::TestResult(result) => {
+            write_named("test_result", result.name, out);
+            let duration = result.duration_ns / 1000;
+            let passed = result.is_passed;
+            append(
+                out,
+                format_args!("{{\"duration\": {duration}, \"passed\": {passed}, \"output\": "),
+            );
+            write_string(result.output, out);
+            out.extend_from_slice(b"}}}\n");
+        }
+        Message::BenchmarkResult {
+            name,
+            average_ns,
+            iterations,
+        } => {
+            write_named("benchmark_result", name, out);
+            append(
+                out,
+                format_args!("{{\"average\": {average_ns}, \"iters\": {iterations}}}}}}}\n"),
+            );
+        }
+        // What only frames the results.
+        Message::Tests(_)
+        | Message::TestStart(_)
+        | Message::TestsEnd { .. }
+        | Message::Benchmarks
+        | Message::End => {}
     }
     Stream::Output
 }
 
 pub(crate) fn write_head(kind: &str, out: &mut Vec<u8>) {
     append(out, format_args!("{{\"type\": \"{kind}\", \"data\": "));
+}
+
+/// Up to the value of the object's one field.
+fn write_named(kind: &str, name: &str, out: &mut Vec<u8>) {
+    write_head(kind, out);
+    out.push(b'{');
+    write_string(name.as_bytes(), out);
+    out.extend_from_slice(b": ");
 }
 
 fn write_text(kind: &str, text: &[u8], out: &mut Vec<u8>) {

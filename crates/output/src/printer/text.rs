@@ -1,6 +1,6 @@
 //! Messages for people.
 
-use super::{Message, Position, Stream};
+use super::{Message, Position, Stream, trials};
 use crate::map_text::write_map;
 use crate::number::append;
 use crate::value_text::{TextStyle, write_value};
@@ -53,6 +53,12 @@ pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>)
             append(out, format_args!("Lost {count} events\n"));
             return Stream::Error;
         }
+        Message::Tests(_)
+        | Message::TestStart(_)
+        | Message::TestResult(_)
+        | Message::TestsEnd { .. }
+        | Message::Benchmarks
+        | Message::BenchmarkResult { .. } => trials::write(message, out),
         Message::End => out.extend_from_slice(b"\n\n"),
     }
     Stream::Output

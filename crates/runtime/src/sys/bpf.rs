@@ -450,6 +450,12 @@ pub fn kernel_btf_name(btf: BorrowedFd<'_>) -> io::Result<Option<String>> {
     Ok((info.kernel_btf != 0).then(|| text.to_string_lossy().into_owned()))
 }
 
+/// The kernel measures how long programs run, as long as this is open.
+pub fn enable_run_time_stats() -> io::Result<OwnedFd> {
+    // SAFETY: takes a number only.
+    owned_or_errno(unsafe { raw::bpf_enable_stats(raw::BPF_STATS_RUN_TIME) })
+}
+
 /// Type id of a function in the BTF with that number.
 pub fn btf_function(btf_id: u32, name: &CStr) -> io::Result<u32> {
     /// `BTF_KIND_FUNC`
