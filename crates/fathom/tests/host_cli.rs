@@ -137,7 +137,7 @@ fn commands_take_quotes_and_parameters_reach_scripts() {
     if !is_root() {
         return;
     }
-    let script = "begin { printf(\"%d %s %d\\n\", $1, str($2), $#); }";
+    let script = "begin { printf(\"%d %s %d\\n\", $1, str($2), $#); } interval:s:100 { }";
     let quoted = [
         "run",
         "-q",
@@ -382,7 +382,11 @@ fn bpftrace_takes_its_own_options() {
             "7-2\n",
         ),
         (&["-e", "begin { exit(3); }"], 3, ""),
-        (&["-c", "echo 'a  b'", "-e", "begin { }"], 0, "'a  b'\n"),
+        (
+            &["-c", "echo 'a  b'", "-e", "interval:s:100 { }"],
+            0,
+            "'a  b'\n",
+        ),
         (&["-V"], 0, "bpftrace v0."),
         (&["-h"], 0, "Usage: bpftrace"),
         (&["--info"], 0, "Kernel helpers\n"),
