@@ -8,6 +8,8 @@ use fathom_syntax::diagnostic::Diagnostic;
 use super::{Builtin, Use};
 use crate::check::{Call, Checker};
 use crate::hir::{Data, Expr, ExprKind, MapRef};
+use crate::ir::Compare;
+use crate::lower::assemble::MAX_STACK_FRAMES;
 use crate::lower::{Lowerer, Place, Rvalue};
 use crate::ty::Type;
 
@@ -31,6 +33,11 @@ pub const TABLE: &[Builtin] = &[
         name: "has_key",
         check: check_has_key,
         lower: lower_has_key,
+    },
+    Builtin {
+        name: "find",
+        check: check_find,
+        lower: lower_find,
     },
     Builtin {
         name: "len",
@@ -122,6 +129,59 @@ fn lower_has_key(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Plac
     Rvalue::Scalar(lowerer.has_key(*map, key))
 }
 
+/// `find(@map, key, $out)`: whether the key is there; its value then goes to the variable.
+fn check_find(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
+    if !checker.require_args(call, 3..=3) {
+        return Expr::error(call.at());
+    }
+    let Some(map) = map_argument(checker, &call.args[0]) else {
+        return Expr::error(call.at());
+    };
+    let key = checker.map_key(map, &call.args[1]);
+    let variable = checker.expr(&call.args[2]);
+    let ExprKind::Variable(target) = variable.kind else {
+        if matches!(variable.ty, Type::Error) {
+            return variable;
+        }
+        return checker.fail(
+            Diagnostic::error(
+                "not-a-variable",
+                call.args[2].span,
+                "the value found goes to a variable, which is wanted here",
+            )
+            .help("write `let $value;` before, and give `$value`"),
+        );
+    };
+    let value = checker.map_read_type(map);
+    checker.assign_type(target, &value, call.args[2].span);
+    call.expr_with(Type::Bool, vec![key, variable], Data::Map(map))
+}
+
+fn lower_find(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
+    let (Data::Map(map), [key, variable]) = (used.data, used.args) else {
+        return Rvalue::Nothing;
+    };
+    let ExprKind::Variable(target) = variable.kind else {
+        return Rvalue::Nothing;
+    };
+    let found = lowerer.has_key(*map, key);
+    let (there, done) = (lowerer.b.block(), lowerer.b.block());
+    lowerer.b.branch(Compare::Ne, found, 0, there, done);
+    lowerer.b.enter(there);
+    let value = Expr {
+        kind: ExprKind::Map {
+            map: *map,
+            key: Some(Box::new(key.clone())),
+        },
+        ty: variable.ty.clone(),
+        span: used.span,
+    };
+    lowerer.write_variable(target, &value);
+    lowerer.b.jump(done);
+    lowerer.b.enter(done);
+    Rvalue::Scalar(found)
+}
+
 /// `len(@map)`, `len(stack)`
 fn check_len(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if !checker.require_args(call, 1..=1) {
@@ -169,7 +229,11 @@ fn lower_len(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) 
     } else {
         0
     };
-    let size = crate::lower::assemble::MAX_STACK_FRAMES * 8;
+    let limit = match used.args.first().map(|arg| &arg.ty) {
+        Some(Type::KernelStack { limit, .. } | Type::UserStack { limit, .. }) => *limit,
+        _ => MAX_STACK_FRAMES,
+    };
+    let size = limit.min(MAX_STACK_FRAMES) * 8;
     let place = lowerer.temporary(size, "frames of a stack");
     let (context, address) = (lowerer.context(), lowerer.address(place));
     let size = lowerer.b.constant(i64::from(size));

@@ -57,10 +57,10 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
             .get((*number as usize).wrapping_sub(1))
             .cloned()
             .unwrap_or_default();
-        return checker.string(text.as_bytes(), call.at());
+        return constant_part(checker, call, &text);
     }
     if let Some(text) = rest_of_param(checker, &call.args[0]) {
-        return checker.string(text.as_bytes(), call.at());
+        return constant_part(checker, call, &text);
     }
     let source = checker.expr(&call.args[0]);
     let is_text = matches!(
@@ -101,6 +101,17 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
         size = size.min(*known);
     }
     call.expr(Type::String { size }, args)
+}
+
+/// A text known while compiling, cut to the length given.
+fn constant_part(checker: &mut Checker<'_, '_>, call: &Call<'_>, text: &str) -> Expr {
+    let length = match call.args.get(1) {
+        None => None,
+        Some(length) => checker.constant_int(length, "the length of a parameter"),
+    };
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    let end = text.floor_char_boundary(length.unwrap_or(text.len()).min(text.len()));
+    checker.string(&text.as_bytes()[..end], call.at())
 }
 
 /// `str($1 + 2)`: the parameter's text without its first characters.

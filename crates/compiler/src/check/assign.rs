@@ -6,7 +6,7 @@ use fathom_syntax::span::Span;
 
 use super::{Checker, join, span, widened};
 use crate::builtins;
-use crate::hir::{Expr, ExprKind, MapRef, StmtKind};
+use crate::hir::{Expr, ExprKind, MapRef, StmtKind, VariableRef};
 use crate::ty::Type;
 
 impl Checker<'_, '_> {
@@ -77,6 +77,19 @@ impl Checker<'_, '_> {
             self.mismatch(&format!("${name}"), &known, &value.ty, target.span);
         }
         Some(StmtKind::SetVariable { variable, value })
+    }
+
+    /// Takes note that values of a type are put into a variable.
+    pub fn assign_type(&mut self, variable: VariableRef, ty: &Type, at: Span) {
+        if !self.learn_variable(variable, &widened(ty)) {
+            let info = self.variables[variable.0 as usize].clone();
+            self.mismatch(&format!("${}", info.name), &info.ty, ty, at);
+        }
+    }
+
+    /// The type that reading a map's value has.
+    pub fn map_read_type(&self, map: MapRef) -> Type {
+        super::statement::read_type(&self.map(map).value)
     }
 
     fn assign_map(

@@ -168,7 +168,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// `$x = value`
-    pub(super) fn write_variable(&mut self, variable: VariableRef, value: &Expr) {
+    pub fn write_variable(&mut self, variable: VariableRef, value: &Expr) {
         let ty = self.body.variables[variable.0 as usize].ty.clone();
         match self.variable_storage(variable) {
             VariableStorage::Register(register) => {
@@ -182,7 +182,7 @@ impl Lowerer<'_, '_> {
             }
             VariableStorage::Memory(location) => {
                 let place = self.place(location);
-                self.store(value, place, &ty);
+                self.replace(value, place, &ty);
             }
         }
     }

@@ -198,7 +198,7 @@ impl Lowerer<'_, '_> {
                 return;
             }
             let cell = self.scalar_cell(map);
-            self.store(value, cell.plus(8), &ty);
+            self.replace(value, cell.plus(8), &ty);
             self.b.store(Width::B8, Memory::Map, cell.base, 0, 1);
             return;
         }

@@ -258,6 +258,20 @@ impl Lowerer<'_, '_> {
         self.at(expr.span, |lower| lower.store_here(expr, to, ty));
     }
 
+    /// Like [`Lowerer::store`], over a value that the expression may still read (`$t = ($t.1, $t.0)`), and with zeros behind each
+    /// text of a tuple, so that the whole can be a key.
+    pub(super) fn replace(&mut self, expr: &Expr, to: Place, ty: &Type) {
+        if !matches!(ty, Type::Tuple(_) | Type::Record(_)) {
+            return self.store(expr, to, ty);
+        }
+        let size = self.size_of(ty);
+        let new = self.temporary(size, "the new value");
+        self.zero(new, size);
+        self.store(expr, new, ty);
+        let align = self.layout(ty).align();
+        self.copy(to, new, size, align);
+    }
+
     fn store_here(&mut self, expr: &Expr, to: Place, ty: &Type) {
         use crate::hir::ExprKind;
         match &expr.kind {
@@ -424,31 +438,10 @@ impl Lowerer<'_, '_> {
         }
     }
 
+    /// Copies up to the NUL. What lies behind it in a variable that was used before must not come along: in a key it would count.
     fn copy_string(&mut self, from: Place, from_size: u32, to: Place, size: u32) {
-        let len = from_size.min(size);
-        if len <= INLINE_COPY / 2 {
-            self.copy(to, from, len, 1);
-            if from_size > size {
-                self.b.store(
-                    Width::B1,
-                    to.memory,
-                    to.base,
-                    to.offset + size as i32 - 1,
-                    0,
-                );
-            } else if from_size < size {
-                self.b.store(
-                    Width::B1,
-                    to.memory,
-                    to.base,
-                    to.offset + from_size as i32,
-                    0,
-                );
-            }
-            return;
-        }
         let (to, from) = (self.address(to), self.address(from));
-        let len = self.b.constant(i64::from(len));
+        let len = self.b.constant(i64::from(from_size.min(size)));
         self.b.call(Helper::PROBE_READ_KERNEL_STR, &[to, len, from]);
     }
 

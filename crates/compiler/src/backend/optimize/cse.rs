@@ -94,15 +94,7 @@ impl Sharer {
         if predecessors.len() == 1 {
             return before;
         }
-        let position = cfg.position[id.0 as usize];
-        let is_loop = predecessors
-            .iter()
-            .any(|block| cfg.position[block.0 as usize] >= position);
-        let mut epochs = self.after_unknown_writes(before);
-        if is_loop {
-            epochs.clock = self.new_epoch();
-        }
-        epochs
+        self.after_unknown_writes(before)
     }
 
     fn new_epoch(&mut self) -> u32 {
@@ -123,7 +115,7 @@ impl Sharer {
             event: new,
             kernel: new,
             packet,
-            clock: before.clock,
+            clock: new,
         }
     }
 

@@ -12,6 +12,7 @@ mod dead;
 mod fold;
 mod params;
 mod stores;
+mod unused;
 
 use fathom_bpf::helper::Helper;
 
@@ -39,6 +40,7 @@ pub fn optimize(program: &mut Program) {
     for function in &mut program.functions {
         optimize_function(function, functions);
     }
+    unused::remove(program);
 }
 
 fn optimize_function(function: &mut Function, functions: usize) {
@@ -153,7 +155,7 @@ fn is_fixed_during_run(helper: Helper) -> bool {
     )
 }
 
-/// Clocks: one reading serves a whole run, but not from one turn of a loop to the next.
+/// Clocks: one reading serves until something takes time, which is a call of another helper, or a way through blocks that may have one.
 fn is_clock(helper: Helper) -> bool {
     matches!(
         helper,
