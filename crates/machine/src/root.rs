@@ -4,6 +4,7 @@ use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Links followed at most, as in the kernel.
@@ -21,7 +22,7 @@ pub fn join(root: &Path, path: impl AsRef<Path>) -> PathBuf {
 /// Follows every link of `path` as a process with that root would, and gives the path to open from here.
 pub fn resolve(root: &Path, path: &Path) -> Result<PathBuf> {
     if root == Path::new("/") {
-        return std::fs::canonicalize(path).map_err(Error::read(path));
+        return resolve_here(path);
     }
     let mut pending: VecDeque<OsString> = parts(path).collect();
     let mut inside = PathBuf::new();
@@ -53,6 +54,17 @@ pub fn resolve(root: &Path, path: &Path) -> Result<PathBuf> {
         }
     }
     Ok(root.join(inside))
+}
+
+/// `/proc/PID/root` says that it leads to `/`, and leads into another mount namespace: a path through it has no other name.
+fn resolve_here(path: &Path) -> Result<PathBuf> {
+    let wanted = std::fs::metadata(path).map_err(Error::read(path))?;
+    let is_wanted = |found: &PathBuf| {
+        std::fs::metadata(found)
+            .is_ok_and(|found| (found.dev(), found.ino()) == (wanted.dev(), wanted.ino()))
+    };
+    let canonical = std::fs::canonicalize(path).ok().filter(is_wanted);
+    Ok(canonical.unwrap_or_else(|| path.to_path_buf()))
 }
 
 fn parts(path: &Path) -> impl Iterator<Item = OsString> + '_ {

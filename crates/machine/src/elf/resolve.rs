@@ -83,7 +83,10 @@ impl Machine {
         let process = self.process(pid);
         let own_root = std::fs::metadata(self.path("/")).map(|m| (m.dev(), m.ino()));
         let its_root = std::fs::metadata(process.root()).map(|m| (m.dev(), m.ino()));
-        let is_same = matches!((own_root, its_root), (Ok(own), Ok(its)) if own == its);
+        // Mounts differ between namespaces although the root folder is the same.
+        let is_same = matches!((own_root, its_root), (Ok(own), Ok(its)) if own == its)
+            && self.process(Pid(std::process::id())).namespace("mnt").ok()
+                == process.namespace("mnt").ok();
         let root = if is_same {
             self.root().to_path_buf()
         } else {

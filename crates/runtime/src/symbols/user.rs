@@ -161,13 +161,20 @@ impl UserSymbols {
         let Some(Some(opened)) = self.files.get(&id) else {
             return Vec::new();
         };
-        let source = Source::Elf(Elf::new(&opened.path));
-        match self
-            .symbolizer
-            .symbolize_single(&source, Input::FileOffset(offset))
-        {
-            Ok(Symbolized::Sym(symbol)) => frames_of(&symbol, module),
-            _ => Vec::new(),
+        let mut file = Elf::new(&opened.path);
+        let found = self.symbol(file.clone(), offset).or_else(|| {
+            // Debug information that cannot be read (compressed in a way unknown to us, damaged) must not hide the symbols.
+            file.debug_syms = false;
+            self.symbol(file, offset)
+        });
+        found.map_or_else(Vec::new, |symbol| frames_of(&symbol, module))
+    }
+
+    fn symbol(&self, file: Elf, offset: u64) -> Option<Sym<'_>> {
+        let input = Input::FileOffset(offset);
+        match self.symbolizer.symbolize_single(&Source::Elf(file), input) {
+            Ok(Symbolized::Sym(symbol)) => Some(symbol),
+            _ => None,
         }
     }
 
