@@ -1,6 +1,6 @@
 //! The kernel tests inside guests: one line a test, and the kernel's own console when something fails.
 //!
-//! The guest's init script frames what the test programs print:
+//! Both are kept in `target/vm/KERNEL`. The guest's init script frames what the test programs print:
 //!
 //! ```text
 //! ::ready RELEASE
@@ -109,6 +109,7 @@ fn run_kernel(
     };
     let (ending, text) = boot_until_ready(tools, kernel, &boot)?;
     fs::remove_file(&initramfs)?;
+    fs::write(folder.join("transcript.log"), &text)?;
     let results = read_transcript(&text, ending);
     report(kernel, &results, &console);
     let tally = Tally::of(&results);
