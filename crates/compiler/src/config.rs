@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::features::Features;
 use fathom_bpf::layout::StackMode;
 use fathom_bpf::object::{MissingProbes, Settings};
 use fathom_syntax::ast::{self, ConfigValue};
@@ -107,6 +108,8 @@ impl Default for Config {
     }
 }
 
+/// Default of `max_strlen` where keys may have 512 bytes only: two strings fit.
+const MAX_STRLEN_OF_OLD_KERNELS: u64 = 256;
 /// Environment variables of this prefix are settings.
 const PREFIX: &str = "BPFTRACE_";
 /// Keys that did something once.
@@ -192,8 +195,9 @@ impl Config {
     pub fn read(
         block: Option<&ast::Config>,
         environment: &BTreeMap<String, String>,
+        features: &Features,
     ) -> (Config, Vec<Diagnostic>) {
-        let mut config = Config::default();
+        let mut config = Config::of_kernel(features);
         let mut problems = Vec::new();
         for entry in block.map_or(&[][..], |block| &block.entries) {
             let given = Given::of(&entry.value);
@@ -217,6 +221,15 @@ impl Config {
             config.set_from_environment(name, value, nowhere, &mut problems);
         }
         (config, problems)
+    }
+
+    /// What holds without any setting. A string of the usual size would be too long a key for older kernels.
+    fn of_kernel(features: &Features) -> Config {
+        let mut config = Config::default();
+        if !features.long_keys {
+            config.max_strlen = MAX_STRLEN_OF_OLD_KERNELS;
+        }
+        config
     }
 
     /// A value of the environment that is wrong is no fault of the script: it is named as what it is.

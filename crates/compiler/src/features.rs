@@ -31,6 +31,14 @@ pub struct Features {
     pub strncmp: bool,
     /// `bpf_get_current_task_btf` (Linux 5.11).
     pub current_task_btf: bool,
+    /// `bpf_get_func_ip` in kernel functions (Linux 5.15).
+    pub function_address: bool,
+    /// `bpf_get_func_ip` in user functions (Linux 6.6).
+    pub user_function_address: bool,
+    /// Structs by value as arguments of fentry and fexit (Linux 6.1).
+    pub struct_arguments: bool,
+    /// Keys of hash maps above 512 bytes (Linux 5.11).
+    pub long_keys: bool,
 }
 
 impl Default for Features {
@@ -50,6 +58,10 @@ impl Default for Features {
             ktime_tai: true,
             strncmp: true,
             current_task_btf: true,
+            function_address: true,
+            user_function_address: true,
+            struct_arguments: true,
+            long_keys: true,
         }
     }
 }

@@ -103,7 +103,7 @@ fn split_params(all: &[String]) -> (Vec<String>, BTreeMap<String, Option<String>
 /// Compiles a script that was parsed without errors.
 pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options) -> Compiled {
     let mut result = Compiled::default();
-    let (config, problems) = Config::read(script.config(), &options.environment);
+    let (config, problems) = Config::read(script.config(), &options.environment, &options.features);
     result.config = config;
     result.diagnostics.extend(problems);
 

@@ -22,6 +22,7 @@ pub fn of_probes(script: &Script) -> Vec<Needs> {
                 {
                     match name.as_str() {
                         "probe" | "__builtin_probe" => needs.identity = true,
+                        "func" | "__builtin_func" => needs.function = true,
                         "args" | "ctx" | "retval" => needs.args = true,
                         _ => {}
                     }

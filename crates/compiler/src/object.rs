@@ -12,8 +12,8 @@ use crate::hir::{Body, Maps, uses};
 use crate::ir;
 use crate::lower::tables::Limits;
 use crate::lower::{self, Assembly, Env};
-use crate::probes::Group;
 use crate::probes::context::ContextKind;
+use crate::probes::{self, Group};
 use crate::types::Types;
 
 /// What the stages before found out.
@@ -97,7 +97,7 @@ fn build_with(input: &Input<'_, '_>, on_stack_limit: u32) -> Result<Built, Backe
             program_result(group),
         );
         object.programs.push(program_code(group, index, &program)?);
-        push_points(&mut object, group, ProgramId(index as u32));
+        push_points(&mut object, group, ProgramId(index as u32), input.features);
         programs.push(program);
     }
     let assembled = assembly.finish();
@@ -134,7 +134,8 @@ fn program_result(group: &Group) -> i32 {
 }
 
 /// One attach point per name: `probe` shows names, so each site of a multi link has its own index.
-fn push_points(object: &mut Object, group: &Group, program: ProgramId) {
+fn push_points(object: &mut Object, group: &Group, program: ProgramId, features: &Features) {
+    let has_cookies = probes::tells_places_apart(&group.kind, features);
     for point in &group.points {
         let span = crate::check::span(point.span);
         let first = object.attach_points.len() as u64;
@@ -143,8 +144,8 @@ fn push_points(object: &mut Object, group: &Group, program: ProgramId) {
                 0 => with_cookies(&point.place, first, point.names.len()),
                 _ => Place::Member { of: first as u32 },
             };
-            let cookie =
-                (group.points.len() > 1 || point.names.len() > 1).then_some(first + index as u64);
+            let is_one_of_many = group.points.len() > 1 || point.names.len() > 1;
+            let cookie = (is_one_of_many && has_cookies).then_some(first + index as u64);
             object.attach_points.push(AttachPoint {
                 name: name.clone(),
                 program,

@@ -30,6 +30,7 @@ use fathom_bpf::object::{AttachPoint, Place};
 use fathom_bpf::{Object, ProgramKind};
 use fathom_machine::Machine;
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What holds one attach point in place; it is detached when this is dropped.
@@ -70,7 +71,7 @@ pub(crate) struct Attached {
     pub(crate) count: usize,
     /// Which do not.
     pub(crate) failures: Vec<AttachFailure>,
-    /// All failures are single sites of multi links, whose other sites fire.
+    /// All failures are single places of patterns whose other places fire.
     pub(crate) may_go_on: bool,
     /// Where iterators were pinned.
     pub(crate) pins: Vec<String>,
@@ -141,10 +142,8 @@ impl<'a> Attacher<'a> {
 
     /// Attaches every place that is attached at all.
     pub(crate) fn attach_all(&self, progress: &Progress) -> Attached {
-        let mut attached = Attached {
-            may_go_on: true,
-            ..Attached::default()
-        };
+        let mut attached = Attached::default();
+        let mut firing_patterns = HashSet::new();
         let total = self.object.attach_points.len();
         for (index, point) in self.object.attach_points.iter().enumerate() {
             progress.tell(Step::Attach {
@@ -163,7 +162,9 @@ impl<'a> Attacher<'a> {
                         .map(|attachment| (index, attachment));
                     attached.attachments.extend(attachments);
                     attached.count += outcome.count + self.members_by_filter(index, point);
-                    attached.may_go_on &= outcome.count > 0 || outcome.failures.is_empty();
+                    if outcome.count > 0 {
+                        firing_patterns.insert(point.span);
+                    }
                     attached.pins.extend(outcome.pin);
                     let failures = outcome
                         .failures
@@ -172,13 +173,14 @@ impl<'a> Attacher<'a> {
                     attached.failures.extend(failures);
                 }
                 Err(refusal) => {
-                    attached.may_go_on = false;
                     attached
                         .failures
                         .push(refusal.at(point.name.clone(), point.span));
                 }
             }
         }
+        let is_partial = |failure: &AttachFailure| firing_patterns.contains(&failure.span);
+        attached.may_go_on = attached.failures.iter().all(is_partial);
         attached
     }
 

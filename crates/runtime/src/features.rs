@@ -57,6 +57,8 @@ features! {
     UprobeMulti, "6.6", "uprobe.multi links";
     UprobeSession, "6.14", "uprobe.session links";
     Trampoline, "5.5", "fentry and fexit";
+    FunctionAddress, "5.15", "bpf_get_func_ip";
+    LongKeys, "5.11", "map keys above 512 bytes";
     Iterator, "5.8", "iterators";
     Tcx, "6.6", "tcx links";
 }
@@ -101,6 +103,7 @@ mod helper {
     pub(super) const PROBE_READ_USER: u32 = 112;
     pub(super) const KTIME_GET_BOOT_NS: u32 = 125;
     pub(super) const FOR_EACH_MAP_ELEM: u32 = 164;
+    pub(super) const GET_FUNC_IP: u32 = 173;
     pub(super) const GET_ATTACH_COOKIE: u32 = 174;
     pub(super) const LOOP: u32 = 181;
     pub(super) const STRNCMP: u32 = 182;
@@ -141,6 +144,8 @@ pub fn probe(feature: Feature, machine: &Machine) -> bool {
         ),
         Feature::Iterator => bound(machine, "bpf_iter_task", raw::BPF_TRACE_ITER, Try::Load),
         Feature::Tcx => tcx(),
+        Feature::FunctionAddress => kprobe_helper(helper::GET_FUNC_IP),
+        Feature::LongKeys => map(raw::BPF_MAP_TYPE_HASH, 513, 4, 1).is_ok(),
     }
 }
 

@@ -96,12 +96,19 @@ fn create_map(map: &Map) -> Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Bytes of a key that old kernels take.
+const OLD_MAX_KEY: u32 = 512;
+
 fn map_reason(map: &Map, error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EPERM) => missing_right().unwrap_or_else(|| {
             "not permitted; on kernels before 5.11 `ulimit -l` may be too small".into()
         }),
         Some(libc::ENOMEM) => "not enough memory for that many entries".into(),
+        Some(libc::E2BIG) if map.key_size > OLD_MAX_KEY => format!(
+            "its keys of {} bytes are too long, for kernels before 5.11 take {OLD_MAX_KEY}; make strings in them shorter, as in str(x, 128), or set max_strlen",
+            map.key_size
+        ),
         Some(libc::E2BIG) => format!(
             "{} entries with keys of {} and values of {} bytes are more than the kernel allows",
             map.max_entries, map.key_size, map.value_size

@@ -1,6 +1,7 @@
 //! The probe at hand: `probe`, `probetype`, `func`, `args`, `ctx`, `retval`, `reg("ip")`, `cpid`, `has_cpid`.
 
 use fathom_bpf::helper::Helper;
+use fathom_bpf::object::{BtfTarget, Place as Site, ProgramKind};
 use fathom_syntax::diagnostic::Diagnostic;
 
 use super::{Builtin, Use};
@@ -98,23 +99,76 @@ fn check_func(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
             format!("a {provider} probe has no function"),
         ));
     }
-    call.expr(ty, Vec::new())
+    let at_entry = checker.group.context.retval.is_none();
+    let is_user = checker.group.context.is_user;
+    if is_user && !at_entry && !checker.features.user_function_address {
+        return checker.fail(
+            Diagnostic::error(
+                "kernel-feature",
+                call.span,
+                "`func` where a user function returns needs Linux 6.6",
+            )
+            .help("use `probe`, which names the function too"),
+        );
+    }
+    match function_of_group(checker) {
+        Some(address) => call.expr_with(ty, Vec::new(), Data::Int(address as i64)),
+        None => call.expr(ty, Vec::new()),
+    }
 }
 
-fn lower_func(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, to: Option<Place>) -> Rvalue {
-    let context = lowerer.context();
-    if !lowerer.group.context.is_user {
-        return Rvalue::Scalar(lowerer.b.call(Helper::GET_FUNC_IP, &[context]));
+/// Where the kernel has no helper that tells: the address of the only function that the program is attached to.
+fn function_of_group(checker: &Checker<'_, '_>) -> Option<u64> {
+    let group = checker.group;
+    if group.context.is_user || checker.features.function_address {
+        return None;
     }
-    let offset = probes::register_offset("ip").unwrap_or_default();
-    let address = if lowerer.group.context.retval.is_some() {
-        lowerer.b.call(Helper::GET_FUNC_IP, &[context])
-    } else {
-        lowerer
-            .b
-            .load(Width::B8, Memory::Context, context, offset as i32)
+    let name = match (&group.kind, &group.points.first()?.place) {
+        (_, Site::Kprobe { function, .. }) if function.address.is_some() => {
+            return function.address;
+        }
+        (_, Site::Kprobe { function, .. }) => &function.name,
+        (
+            ProgramKind::Fentry(BtfTarget::Kernel { name, .. })
+            | ProgramKind::Fexit(BtfTarget::Kernel { name, .. }),
+            _,
+        ) => name,
+        _ => return None,
     };
-    super::symbols::store_user_symbol(lowerer, address, to)
+    checker.kernel_address(name).ok()
+}
+
+fn lower_func(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) -> Rvalue {
+    if let Data::Int(address) = used.data {
+        return Rvalue::Scalar(lowerer.b.constant(*address));
+    }
+    let context = lowerer.context();
+    let ip = probes::register_offset("ip").unwrap_or_default() as i32;
+    let load_ip = |l: &mut Lowerer<'_, '_>| l.b.load(Width::B8, Memory::Context, context, ip);
+    let at_entry = lowerer.group.context.retval.is_none();
+    if lowerer.group.context.is_user {
+        let address = match at_entry {
+            true => load_ip(lowerer),
+            false => lowerer.b.call(Helper::GET_FUNC_IP, &[context]),
+        };
+        return super::symbols::store_user_symbol(lowerer, address, to);
+    }
+    if is_inside_function(lowerer) {
+        // The helper gives 0 there; the register is behind the breakpoint.
+        let address = load_ip(lowerer);
+        return Rvalue::Scalar(lowerer.b.binary(BinaryOp::Sub, address, 1));
+    }
+    Rvalue::Scalar(lowerer.b.call(Helper::GET_FUNC_IP, &[context]))
+}
+
+/// A kprobe with an offset.
+fn is_inside_function(lowerer: &Lowerer<'_, '_>) -> bool {
+    let is_inside = |place: &Site| matches!(place, Site::Kprobe { offset, .. } if *offset != 0);
+    lowerer
+        .group
+        .points
+        .iter()
+        .any(|point| is_inside(&point.place))
 }
 
 /// `args` as a whole: a record of all arguments.

@@ -193,6 +193,18 @@ impl Checker<'_, '_> {
                     );
                     return None;
                 }
+                if !self.features.for_each_map_elem {
+                    self.report(
+                        Diagnostic::error(
+                            "kernel-feature",
+                            over.span,
+                            "`for` over a map needs `bpf_for_each_map_elem` (Linux 5.13)",
+                        )
+                        .label("this kernel has no way to visit all entries")
+                        .help("print the map as a whole, `print(@map)`, or look up known keys"),
+                    );
+                    return None;
+                }
                 let element = Type::Tuple(std::sync::Arc::new(vec![
                     info.key.unwrap_or(Type::Unknown),
                     read_type(&info.value),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::features::Features;
 use expect_test::{Expect, expect};
 
 /// Reads a config block and an environment; shows what differs from the defaults, and what is wrong.
@@ -12,7 +13,8 @@ fn check(block: &str, environment: &[(&str, &str)], expected: Expect) {
         .iter()
         .map(|(key, value)| (key.to_string(), value.to_string()))
         .collect();
-    let (config, problems) = Config::read(parsed.script.config(), &environment);
+    let (config, problems) =
+        Config::read(parsed.script.config(), &environment, &Features::default());
     let defaults: Vec<_> = Config::default().entries().collect();
     let mut shown: Vec<String> = config
         .entries()

@@ -55,6 +55,8 @@ pub enum Mode {
 pub struct Needs {
     /// `probe`: the program must know at which attach point it runs.
     pub identity: bool,
+    /// `func`: the program must know the function that it runs in.
+    pub function: bool,
     /// `args`: types of arguments must be known.
     pub args: bool,
 }
@@ -438,8 +440,9 @@ fn join(found: Vec<Found>, features: &Features, options: &ExpandOptions<'_>) -> 
         {
             first_of_probe += 1;
         }
-        let is_alone =
-            (options.needs)(found.probe).identity && !tells_places_apart(&found.kind, features);
+        let needs = (options.needs)(found.probe);
+        let is_alone = (needs.identity && !tells_places_apart(&found.kind, features))
+            || (needs.function && !features.function_address);
         // Looking at all groups would be quadratic for patterns that make thousands of them; alike ones come together.
         let fits = |group: &&mut Group| group.kind == found.kind && group.context == found.context;
         let recent = groups
@@ -470,7 +473,7 @@ fn join(found: Vec<Found>, features: &Features, options: &ExpandOptions<'_>) -> 
 const MAX_COMPARED: usize = 256;
 
 /// Whether `bpf_get_attach_cookie` tells a program where it runs.
-fn tells_places_apart(kind: &ProgramKind, features: &Features) -> bool {
+pub(crate) fn tells_places_apart(kind: &ProgramKind, features: &Features) -> bool {
     match kind {
         ProgramKind::KprobeMulti
         | ProgramKind::KprobeSession

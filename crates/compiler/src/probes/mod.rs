@@ -17,6 +17,7 @@ use fathom_bpf::object::{Place, ProgramKind};
 use fathom_syntax::span::Span;
 
 pub use context::{ArgSource, Argument, Context};
+pub(crate) use expand::tells_places_apart;
 pub use expand::{ExpandOptions, Expansion, Mode, Needs, expand};
 pub use list::{ListOptions, ProbeListing, list};
 pub use provider::{names as provider_names, provider_name};

@@ -110,6 +110,7 @@ fn plain() -> Setup {
 fn with_args() -> Setup {
     Setup {
         needs: Needs {
+            function: false,
             args: true,
             identity: false,
         },
@@ -483,6 +484,7 @@ fn kernel_functions() {
         &Setup {
             features: without,
             needs: Needs {
+                function: false,
                 identity: true,
                 args: false,
             },

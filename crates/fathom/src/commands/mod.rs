@@ -106,6 +106,8 @@ pub fn probe_features(machine: &Machine) -> Features {
         KtimeTai,
         Strncmp,
         CurrentTaskBtf,
+        FunctionAddress,
+        LongKeys,
     ];
     let found = FeatureSet::probe(&wanted, machine);
     Features {
@@ -123,6 +125,11 @@ pub fn probe_features(machine: &Machine) -> Features {
         ktime_tai: found.has(KtimeTai),
         strncmp: found.has(Strncmp),
         current_task_btf: found.has(CurrentTaskBtf),
+        function_address: found.has(FunctionAddress),
+        // These came with the same kernels as the features that stand for them, and cannot be tried themselves.
+        struct_arguments: found.has(KtimeTai),
+        user_function_address: found.has(UprobeMulti),
+        long_keys: found.has(LongKeys),
     }
 }
 

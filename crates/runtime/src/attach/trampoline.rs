@@ -26,8 +26,12 @@ pub(super) fn function(
         None => bpf::raw_tracepoint_open(program, None, 0),
     };
     let link = link.map_err(|error| match error.raw_os_error() {
-        Some(libc::EBUSY) => {
-            Refusal::new("the function is being changed by something else (a live patch?)")
+        Some(libc::EBUSY) => Refusal::with_hint(
+            "the function has no place for a trampoline (noinstr, notrace), or something else is changing it",
+            "use a kprobe, or probe a function that calls it",
+        ),
+        Some(libc::EINVAL) => {
+            Refusal::new("the function's code is gone (it ran at boot only), or it cannot be traced")
         }
         Some(libc::EPERM | libc::EACCES) => {
             Refusal::with_hint("this kernel does not allow trampolines", "use a kprobe")

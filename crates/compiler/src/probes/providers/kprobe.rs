@@ -281,7 +281,7 @@ fn many(
 }
 
 /// The functions that may be probed: from the command line, else from the kernel if it lets us read its list.
-fn traceable(expander: &Expander<'_>) -> Option<HashSet<String>> {
+pub(super) fn traceable(expander: &Expander<'_>) -> Option<HashSet<String>> {
     if let Some(listed) = expander.options.traceable {
         return Some(listed.clone());
     }

@@ -7,7 +7,7 @@ use fathom_machine::btf::{Btf, Kind, TypeId};
 use fathom_machine::pattern::Pattern;
 use fathom_machine::{Error, suggest};
 
-use super::kprobe::is_known_untraceable;
+use super::kprobe::{is_known_untraceable, traceable};
 use super::rawtracepoint::{KERNEL, KernelFile, files};
 use crate::probes::context::ContextKind;
 use crate::probes::expand::{Expander, Failure, Found, Part, Request};
@@ -69,10 +69,18 @@ fn expand(
             ));
         }
     };
+    let listed = match pattern.is_literal() {
+        true => None,
+        false => traceable(expander),
+    };
+    let may_trace = |name: &str| match &listed {
+        Some(listed) => listed.contains(name),
+        None => !is_known_untraceable(name),
+    };
     let mut found = Vec::new();
     for (module, btf) in &files {
         for (id, name) in matching(btf, &pattern) {
-            if !pattern.is_literal() && !may_trace(expander, name) {
+            if !pattern.is_literal() && !may_trace(name) {
                 continue;
             }
             found.extend(of_function(
@@ -86,7 +94,14 @@ fn expand(
     if !found.is_empty() {
         return Ok(found);
     }
-    Err(Failure::missing(no_function(request, function, &files)))
+    let problem = match why_unknown(expander, &pattern, &files) {
+        Some((message, label)) => request
+            .missing("no-function", function.span, message)
+            .label(label)
+            .help("use a kprobe, which needs no types"),
+        None => no_function(request, function, &files),
+    };
+    Err(Failure::missing(problem))
 }
 
 /// Functions of the file itself whose name matches; a literal name is looked up.
@@ -113,13 +128,6 @@ fn matching<'a>(
     )
 }
 
-fn may_trace(expander: &Expander<'_>, name: &str) -> bool {
-    match expander.options.traceable {
-        Some(listed) => listed.contains(name),
-        None => !is_known_untraceable(name),
-    }
-}
-
 fn of_function(
     expander: &Expander<'_>,
     request: &Request<'_>,
@@ -127,6 +135,12 @@ fn of_function(
     (module, btf, id, name): (&str, &Arc<Btf>, TypeId, &str),
 ) -> Option<Found> {
     let (args, retval) = signature(expander.types, btf, id)?;
+    let has_structs = args
+        .iter()
+        .any(|argument| matches!(argument.ty, Type::Struct(_)));
+    if has_structs && !expander.features.struct_arguments {
+        return None;
+    }
     let mut context = request.context(ContextKind::Words);
     context.positional = args
         .iter()
@@ -182,6 +196,9 @@ pub(in crate::probes) fn signature(
         return None;
     }
     let result = types.kernel_type(btf, proto.return_type, Space::Kernel);
+    if matches!(result, Type::Struct(_)) {
+        return None;
+    }
     let is_void = matches!(&result, Type::Opaque(name) if &**name == "void");
     let source = ArgSource::Word { index: words };
     Some((
@@ -253,6 +270,37 @@ fn of_program(
         context,
         Place::Trampoline,
     )])
+}
+
+/// The function exists, but a trampoline cannot serve it: why.
+fn why_unknown(
+    expander: &Expander<'_>,
+    pattern: &Pattern,
+    files: &[KernelFile],
+) -> Option<(String, &'static str)> {
+    let name = pattern.as_str();
+    if !pattern.is_literal() {
+        return None;
+    }
+    if files
+        .iter()
+        .any(|(_, btf)| matching(btf, pattern).next().is_some())
+    {
+        let message = format!("the kernel hands no typed arguments of `{name}` to programs");
+        return Some((message, "structs by value, or too many arguments"));
+    }
+    let symbols = expander.machine.kallsyms().ok()?;
+    let symbol = symbols.find(name).find(|symbol| symbol.is_function())?;
+    Some(match symbol.module {
+        Some(module) => (
+            format!("the types of `{name}` are not known: module `{module}` has no BTF"),
+            "modules have BTF since Linux 5.11, if built so",
+        ),
+        None => (
+            format!("the types of `{name}` are not known: it is not in the kernel's BTF"),
+            "left out when the kernel was built",
+        ),
+    })
 }
 
 fn no_function(
