@@ -129,8 +129,15 @@ fn a_command_that_is_not_there() {
         return;
     }
     let child = Child::hold(&["/no/such/command".into()]).unwrap();
+    // Something that lasts: with `begin` alone the session would be over before the command is run.
+    let tick = Place::Interval {
+        period_ns: 1_000_000_000,
+    };
+    let script = Script::new()
+        .program(Code::new().program("tick", ProgramKind::PerfEvent, 0))
+        .at("interval:s:1", tick);
     let ran = run(
-        begin(Code::new()).object,
+        script.object,
         Options {
             target: Target::Child(child),
             ..Options::default()
@@ -225,6 +232,6 @@ fn maps_are_cleared_and_zeroed_in_order_with_prints() {
             .split('\n')
             .filter(|line| !line.is_empty())
             .collect::<Vec<_>>(),
-        ["@n: 1", "hello"]
+        ["@n: 1", "@n: 0", "hello"]
     );
 }
