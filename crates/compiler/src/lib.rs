@@ -12,6 +12,7 @@ pub mod features;
 pub mod hir;
 pub mod ir;
 pub mod lower;
+mod macros;
 mod needs;
 mod object;
 pub mod probes;
@@ -107,6 +108,9 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
     result.config = config;
     result.diagnostics.extend(problems);
 
+    let (script, problems) = macros::expand(script);
+    result.diagnostics.extend(problems);
+    let script = &script;
     let (params, named) = split_params(&options.params);
     let types = Types::new(machine, &script.c);
     let needs = needs::of_probes(script);

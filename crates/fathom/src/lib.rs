@@ -46,9 +46,18 @@ pub fn this_machine() -> Machine {
     machine
 }
 
+/// What scripts may ask the preprocessor about this machine.
+pub fn parse_options(machine: &Machine) -> ParseOptions {
+    let mut options = ParseOptions::default();
+    if machine.path("/sys/kernel/btf/vmlinux").exists() {
+        options.defines.push(("BPFTRACE_HAVE_BTF".to_owned(), 1));
+    }
+    options
+}
+
 /// Parses and compiles; problems of all stages are in the result's diagnostics.
 pub fn compile(source: &Source, machine: &Machine, options: &Options) -> Compiled {
-    let parsed = parse(&source.text, &ParseOptions::default());
+    let parsed = parse(&source.text, &parse_options(machine));
     if parsed.has_errors() {
         return Compiled {
             diagnostics: parsed.diagnostics,

@@ -12,6 +12,7 @@ mod dump;
 mod format;
 pub mod lexer;
 mod parser;
+pub mod rewrite;
 pub mod span;
 pub mod token;
 pub mod visit;
