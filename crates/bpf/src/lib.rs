@@ -15,6 +15,7 @@ pub mod map;
 pub mod object;
 pub mod slots;
 pub mod text;
+pub mod unwind;
 
 pub use helper::Helper;
 pub use insn::{Insn, Reg};

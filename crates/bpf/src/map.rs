@@ -67,6 +67,8 @@ pub enum MapRole {
     ShortTexts { of: MapId },
     /// Entries of a script's map that programs find without a helper call; all others are in that map itself.
     Slots(crate::slots::SlotTable),
+    /// A table of `dw_ustack`, filled by the runner (stacks: by programs).
+    Unwind(crate::unwind::UnwindTable),
     /// The ring buffer (or perf event array on kernels without it) that carries events to user space.
     Events,
     /// One `u64` per CPU: events that could not be written because the buffer was full.

@@ -12,6 +12,7 @@
 //! | [`elf`] | binaries: symbols, offsets, where a name leads, what can be probed |
 //! | [`usdt`] | static probes in binaries and where their arguments lie |
 //! | [`dwarf`] | parameters of functions, source lines |
+//! | [`unwind`] | `.eh_frame`: from a frame to its caller's |
 //! | [`process`] | processes, their maps, namespaces, cgroups, users, CPUs |
 //! | [`features`] | what files tell about the kernel's abilities |
 
@@ -30,6 +31,7 @@ pub mod process;
 pub mod root;
 pub mod suggest;
 pub mod tracefs;
+pub mod unwind;
 pub mod usdt;
 
 pub use address::{Address, FileOffset, Pid};

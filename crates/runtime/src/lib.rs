@@ -17,6 +17,7 @@ pub mod session;
 mod slots;
 mod symbols;
 mod sys;
+mod unwind;
 
 pub use attach::AttachFailure;
 pub use child::Child;

@@ -21,6 +21,7 @@ use crate::symbols::Symbols;
 use crate::sys::bpf;
 use crate::sys::inquiry;
 use crate::sys::poll::Wake;
+use crate::unwind::Unwinder;
 use events::Events;
 use fathom_bpf::map::MapRole;
 use fathom_bpf::object::{AttachPoint, MissingProbes, Place};
@@ -181,6 +182,7 @@ impl<'m> Session<'m> {
             attached: Attached::default(),
             exit_code: None,
             output,
+            unwinder: Unwinder::new(object, &tables).map_err(Error::Events)?,
         };
         run.all(&mut self.options, &self.stop)
     }
@@ -202,6 +204,8 @@ struct Run<'a, 'o> {
     /// Set by `exit()`.
     exit_code: Option<i32>,
     output: &'a mut Output<'o>,
+    /// For `dw_ustack`.
+    unwinder: Option<Unwinder<'a>>,
 }
 
 impl Run<'_, '_> {
@@ -218,6 +222,9 @@ impl Run<'_, '_> {
         }
         let is_over = self.exit_code.is_some();
         if !is_over {
+            if let Some(pid) = pid {
+                self.look_at(pid)?;
+            }
             self.attach(pid, &options.progress)?;
         }
         options.progress.tell(Step::Running);
@@ -313,7 +320,7 @@ impl Run<'_, '_> {
                     News::Signal(number) => {
                         self.run_by_hand(|place| *place == Place::Signal { number })?
                     }
-                    News::LookAtTarget(pid) => self.symbols.look_at(pid),
+                    News::LookAtTarget(pid) => self.look_at(pid)?,
                     News::End => return Ok(()),
                 }
                 if self.output.is_closed() || self.exit_code.is_some() {
@@ -321,6 +328,17 @@ impl Run<'_, '_> {
                 }
             }
             self.tell_losses(Urgency::WhenDue)?;
+        }
+    }
+
+    /// Sees what a process has mapped now.
+    fn look_at(&mut self, pid: u32) -> Result<()> {
+        self.symbols.look_at(pid);
+        match &mut self.unwinder {
+            Some(unwinder) => unwinder
+                .look_at(self.machine, pid)
+                .map_err(|source| Error::Process { pid, source }),
+            None => Ok(()),
         }
     }
 

@@ -9,6 +9,7 @@ use fathom_bpf::Object;
 use fathom_bpf::layout::TimeMode;
 use fathom_bpf::map::MapRole;
 use fathom_bpf::object::Place;
+use fathom_bpf::unwind::UnwindTable;
 use fathom_machine::pattern::Pattern;
 use fathom_machine::process::Users;
 use fathom_machine::{Address, Machine};
@@ -65,10 +66,14 @@ impl<'a> Symbols<'a> {
     /// The value behind a stack id.
     fn stored_stack(&self, map_number: u64, id: i64) -> Option<Vec<u8>> {
         let number = usize::try_from(map_number).ok()?;
-        let is_stacks = matches!(self.object.maps.get(number)?.role, MapRole::Stacks);
-        let key = u32::try_from(id).ok()?.to_ne_bytes();
-        let table = self.tables.get(number).filter(|_| is_stacks)?;
-        table.lookup(&key).ok().flatten()
+        let table = self.tables.get(number)?;
+        match self.object.maps.get(number)?.role {
+            MapRole::Stacks => table.lookup(&u32::try_from(id).ok()?.to_ne_bytes()),
+            MapRole::Unwind(UnwindTable::Stacks) => table.lookup(&id.to_ne_bytes()),
+            _ => return None,
+        }
+        .ok()
+        .flatten()
     }
 
     /// The name of a probed place that the address must be: its process is gone, but the low bits tell.

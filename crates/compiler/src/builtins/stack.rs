@@ -1,4 +1,4 @@
-//! Stacks: `kstack`, `ustack`. A stack is kept in a stack map and referred to by its number.
+//! Stacks: `kstack`, `ustack`, `dw_ustack`. A stack is kept in a stack map and referred to by its number.
 
 use fathom_bpf::helper::Helper;
 use fathom_bpf::layout::StackMode;
@@ -7,6 +7,7 @@ use fathom_syntax::diagnostic::Diagnostic;
 
 use super::{Builtin, Use};
 use crate::check::{Call, Checker};
+use crate::config::Unstable;
 use crate::hir::Expr;
 use crate::ir::{BinaryOp, Compare, Value, Width};
 use crate::lower::{Lowerer, Place, Rvalue};
@@ -29,6 +30,11 @@ pub const TABLE: &[Builtin] = &[
         name: "ustack",
         check: |c, call| check(c, call, |mode, limit| Type::UserStack { mode, limit }),
         lower: |l, u, to| lower(l, u, to, true),
+    },
+    Builtin {
+        name: "dw_ustack",
+        check: check_unwound,
+        lower: lower_unwound,
     },
 ];
 
@@ -73,6 +79,49 @@ fn check(checker: &mut Checker<'_, '_>, call: &Call<'_>, ty: fn(StackMode, u32) 
     call.expr(ty(mode, limit as u32), Vec::new())
 }
 
+/// `dw_ustack`: as `ustack`, for code without frame pointers.
+fn check_unwound(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
+    let problem = if checker.config.unstable_dw_ustack == Unstable::Error {
+        Some("`dw_ustack` is switched off by `unstable_dw_ustack`")
+    } else if !checker.features.bpf_loop || !checker.features.current_task_btf {
+        Some("`dw_ustack` needs `bpf_loop` (Linux 5.17)")
+    } else {
+        None
+    };
+    if let Some(problem) = problem {
+        return checker.fail(Diagnostic::error("kernel-feature", call.span, problem));
+    }
+    if !checker.has_target {
+        checker.report(
+            Diagnostic::warning(
+                "needs-process",
+                call.span,
+                "`dw_ustack` knows the process of -p or -c only",
+            )
+            .label("stacks of all other processes are empty"),
+        );
+    }
+    check(checker, call, |mode, limit| Type::UserStack { mode, limit })
+}
+
+fn lower_unwound(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, to: Option<Place>) -> Rvalue {
+    let place = to.unwrap_or_else(|| lowerer.temporary(16, "a stack"));
+    let (number, map) = lowerer.walk_user_stack();
+    let map = lowerer.b.constant(i64::from(map.0));
+    store_user_stack(lowerer, place, number, map);
+    Rvalue::Bytes(place)
+}
+
+/// The number of a stack, the map it is in, and whose it is.
+fn store_user_stack(lowerer: &mut Lowerer<'_, '_>, place: Place, number: Value, map: Value) {
+    let b = &mut lowerer.b;
+    b.store(Width::B8, place.memory, place.base, place.offset, number);
+    b.store(Width::B4, place.memory, place.base, place.offset + 8, map);
+    let id = b.call(Helper::GET_CURRENT_PID_TGID, &[]);
+    let pid = b.binary(BinaryOp::Shr, id, 32);
+    b.store(Width::B4, place.memory, place.base, place.offset + 12, pid);
+}
+
 fn stack_mode(name: &str) -> Option<StackMode> {
     Some(match name {
         "bpftrace" => StackMode::Bpftrace,
@@ -108,22 +157,12 @@ fn lower(
     lowerer.b.jump(done);
     lowerer.b.enter(done);
     let (number, map) = (lowerer.b.read(number), lowerer.b.read(map));
-    lowerer
-        .b
-        .store(Width::B8, place.memory, place.base, place.offset, number);
     if is_user {
-        lowerer
-            .b
-            .store(Width::B4, place.memory, place.base, place.offset + 8, map);
-        let id = lowerer.b.call(Helper::GET_CURRENT_PID_TGID, &[]);
-        let pid = lowerer.b.binary(BinaryOp::Shr, id, 32);
-        lowerer
-            .b
-            .store(Width::B4, place.memory, place.base, place.offset + 12, pid);
+        store_user_stack(lowerer, place, number, map);
     } else {
-        lowerer
-            .b
-            .store(Width::B8, place.memory, place.base, place.offset + 8, map);
+        let b = &mut lowerer.b;
+        b.store(Width::B8, place.memory, place.base, place.offset, number);
+        b.store(Width::B8, place.memory, place.base, place.offset + 8, map);
     }
     Rvalue::Bytes(place)
 }

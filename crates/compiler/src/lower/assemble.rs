@@ -3,6 +3,7 @@
 use fathom_bpf::layout::{hist_bucket_count, lhist_bucket_count};
 use fathom_bpf::map::{MapRole, ScriptMap, Storage};
 use fathom_bpf::object::{Action, ErrorSite};
+use fathom_bpf::unwind::{self, UnwindTable};
 use fathom_bpf::{Layout, Map, MapId, MapKind};
 
 use super::tables::{self, Limits, Side};
@@ -29,6 +30,7 @@ pub struct Assembly {
     errors: Option<MapId>,
     start_time: Option<MapId>,
     stacks: Vec<(u32, MapId)>,
+    unwind: Vec<(UnwindTable, MapId)>,
     /// By script map: where else its entries are.
     sides: Vec<Option<Side>>,
 }
@@ -57,6 +59,7 @@ impl Assembly {
             errors: None,
             start_time: None,
             stacks: Vec::new(),
+            unwind: Vec::new(),
             sides: Vec::new(),
         };
         for info in &maps.maps {
@@ -222,6 +225,16 @@ impl Assembly {
         map
     }
 
+    /// A table of `dw_ustack`.
+    pub fn unwind_table(&mut self, table: UnwindTable) -> MapId {
+        if let Some((_, map)) = self.unwind.iter().find(|(known, _)| *known == table) {
+            return *map;
+        }
+        let map = self.add(unwind_map(table));
+        self.unwind.push((table, map));
+        map
+    }
+
     /// Working memory of one program, so many values for each CPU; their size follows.
     pub fn scratch(&mut self, copies: u32) -> MapId {
         self.add(plain(
@@ -270,6 +283,43 @@ fn plain(
         flags: 0,
         role,
     }
+}
+
+fn unwind_map(table: UnwindTable) -> Map {
+    const NO_PREALLOC: u32 = 1;
+    let (name, kind, sizes, entries, flags) = match table {
+        UnwindTable::Processes => (
+            "unwind_procs",
+            MapKind::Hash,
+            (4, 8),
+            unwind::MAX_PROCESSES,
+            0,
+        ),
+        UnwindTable::Regions => (
+            "unwind_regions",
+            MapKind::Array,
+            (4, unwind::REGION_SIZE),
+            unwind::MAX_REGIONS,
+            tables::MMAPABLE,
+        ),
+        UnwindTable::Rows => (
+            "unwind_rows",
+            MapKind::Array,
+            (4, unwind::ROW_SIZE),
+            unwind::MAX_ROWS,
+            tables::MMAPABLE,
+        ),
+        UnwindTable::Stacks => (
+            "unwind_stacks",
+            MapKind::Hash,
+            (8, unwind::MAX_FRAMES * 8),
+            unwind::MAX_STACKS,
+            NO_PREALLOC,
+        ),
+    };
+    let mut map = plain(name, kind, sizes, entries, MapRole::Unwind(table));
+    map.flags = flags;
+    map
 }
 
 /// Size of the ring buffer: a power of two pages.

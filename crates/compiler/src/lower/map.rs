@@ -155,7 +155,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// Counts a helper's failure at this place in the script.
-    fn count_error(&mut self, helper: &str, result: Value) {
+    pub(super) fn count_error(&mut self, helper: &str, result: Value) {
         let site = self.error_site(helper, true);
         let errors = self.out.errors();
         let slot = self.b.slot(4, 4, "number of an error");

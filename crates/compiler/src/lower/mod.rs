@@ -16,6 +16,7 @@ mod slots;
 mod statement;
 pub mod tables;
 mod text_key;
+mod unwind;
 
 use fathom_bpf::helper::Helper;
 use fathom_bpf::object::{ErrorSite, Signature, SourceSpan};
@@ -66,6 +67,8 @@ pub struct Lowerer<'a, 'm> {
     storage: Vec<Option<VariableStorage>>,
     finished: Vec<(u32, ir::Function)>,
     callbacks: u32,
+    /// The callback that walks one frame of a user stack.
+    unwind_turn: Option<ir::FunctionId>,
     /// With a system call table: the attach point that the number stands for.
     syscall_point: Option<Value>,
     headers: Option<Headers>,
@@ -149,6 +152,7 @@ pub fn lower<'a, 'm>(
         storage: vec![None; body.variables.len()],
         finished: Vec::new(),
         callbacks: 0,
+        unwind_turn: None,
         syscall_point: None,
         headers: None,
         shared_loop_starts: LoopStarts::default(),

@@ -9,7 +9,7 @@ use crate::hir::{MapInfo, Maps};
 use crate::ty::Type;
 
 /// `BPF_F_MMAPABLE`: user space reads and clears slots in place (Linux 5.5).
-const MMAPABLE: u32 = 1 << 10;
+pub(super) const MMAPABLE: u32 = 1 << 10;
 /// Two to this power is the number of slots of a table.
 const SLOT_BITS: u32 = 10;
 /// The same for a table by thread, which all CPUs share.

@@ -1,0 +1,149 @@
+//! User stacks of code without frame pointers, walked in the kernel. Needs root.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+const PROGRAM: &str = r"
+#include <unistd.h>
+#include <sys/syscall.h>
+#include <alloca.h>
+#include <string.h>
+volatile long sink;
+__attribute__((noinline)) long innermost(long n) { sink += n; syscall(SYS_getppid); for (int i = 0; i < 3000; i++) sink += i; return sink; }
+/* A frame whose size is only known at run time, and one with many saved registers. */
+__attribute__((noinline)) long with_alloca(long n) { char *p = alloca(n * 16 + 64); memset(p, 1, n * 16); return innermost(n) + p[n]; }
+__attribute__((noinline)) long middle(long a, long b, long c, long d, long e, long f, long g) { long x = with_alloca(a + b); return x + c * d * e * f * g + sink; }
+__attribute__((noinline)) long recursive(long n) { if (n > 0) return recursive(n - 1) + n; return middle(1, 2, 3, 4, 5, 6, 7) + 1; }
+int main(void) { for (;;) { sink += recursive(3); usleep(200); } }
+";
+
+/// The program, running; ended when dropped.
+struct Target {
+    child: Child,
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Target {
+    /// `None`: not root, and said so.
+    fn start(flags: &[&str]) -> Option<Target> {
+        // SAFETY: takes nothing and cannot fail.
+        if unsafe { libc::geteuid() } != 0 {
+            println!("skipped: needs root");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder for the program");
+        let (source, path) = (folder.path().join("deep.c"), folder.path().join("deep"));
+        std::fs::write(&source, PROGRAM).expect("the source can be written");
+        let compiled = Command::new("cc")
+            .args(["-O1", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
+            .args(flags)
+            .arg("-o")
+            .args([&path, &source])
+            .status()
+            .expect("there is a C compiler");
+        assert!(compiled.success());
+        let child = Command::new(&path).spawn().expect("the program starts");
+        Some(Target {
+            child,
+            path,
+            _folder: folder,
+        })
+    }
+
+    /// Runs a script on the program until it has seen 50 stacks, and gives what it printed.
+    fn trace(&self, probe: &str) -> String {
+        let script = format!(
+            "{probe} {{ @[dw_ustack] = count(); @seen++; if (@seen >= 50) {{ clear(@seen); exit(); }} }}"
+        );
+        let script = script.replace("PROGRAM", &self.path.display().to_string());
+        let output = Command::new(env!("CARGO_BIN_EXE_fathom"))
+            .args([
+                "run",
+                "-q",
+                "-e",
+                &script,
+                "-p",
+                &self.child.id().to_string(),
+            ])
+            .env("BPFTRACE_SHOW_DEBUG_INFO", "0")
+            .stdin(Stdio::null())
+            .output()
+            .expect("the fathom command starts");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Function names of a stack's lines.
+fn names(stack: &str) -> Vec<&str> {
+    let lines = stack
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.contains('+'));
+    lines.filter_map(|line| line.split('+').next()).collect()
+}
+
+const CALLERS: [&str; 8] = [
+    "innermost",
+    "with_alloca",
+    "middle",
+    "recursive",
+    "recursive",
+    "recursive",
+    "recursive",
+    "main",
+];
+
+fn has_callers(text: &str) -> bool {
+    text.split("]:").any(|stack| {
+        let names = names(stack);
+        names.windows(CALLERS.len()).any(|window| window == CALLERS)
+    })
+}
+
+#[test]
+fn callers_are_found_at_a_functions_first_instruction() {
+    for flags in [&[][..], &["-static"], &["-O2"]] {
+        let Some(target) = Target::start(flags) else {
+            return;
+        };
+        let text = target.trace("uprobe:PROGRAM:innermost");
+        assert!(has_callers(&text), "{flags:?}: {text}");
+    }
+}
+
+#[test]
+fn callers_are_found_from_a_system_call_and_from_any_instruction() {
+    let Some(target) = Target::start(&[]) else {
+        return;
+    };
+    for probe in ["tracepoint:syscalls:sys_enter_getppid", "profile:hz:999"] {
+        let text = target.trace(probe);
+        assert!(has_callers(&text), "{probe}: {text}");
+    }
+}
+
+#[test]
+fn without_a_process_that_is_said() {
+    let output = Command::new(env!("CARGO_BIN_EXE_fathom"))
+        .args(["check", "-e", "profile:hz:99 { @[dw_ustack] = count(); }"])
+        .output()
+        .expect("the fathom command starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("`dw_ustack` knows the process of -p or -c only"),
+        "{errors}"
+    );
+}

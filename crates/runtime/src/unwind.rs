@@ -1,0 +1,179 @@
+//! Fills the tables by which programs walk user stacks without frame pointers. See [`fathom_bpf::unwind`].
+
+use crate::maps::Table;
+use crate::sys::bpf;
+use crate::sys::memory::{Mapping as Memory, Protection, page_size};
+use fathom_bpf::Object;
+use fathom_bpf::map::MapRole;
+use fathom_bpf::unwind::{MAX_REGIONS, MAX_ROWS, REGION_SIZE, ROW_SIZE, UnwindTable};
+use fathom_machine::elf::Elf;
+use fathom_machine::process::Mapping;
+use fathom_machine::{Machine, Pid, unwind};
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+/// Identity of a mapped file.
+type FileId = ((u32, u32), u64);
+
+/// The tables of a session, and what is in them.
+pub(crate) struct Unwinder<'a> {
+    processes: Table<'a>,
+    regions: Memory,
+    rows: Memory,
+    files: HashMap<FileId, Option<File>>,
+    /// What was told of each process.
+    known: HashMap<u32, Vec<Region>>,
+    next_row: u32,
+    next_region: u32,
+}
+
+/// A file whose rows are in the table.
+#[derive(Clone, Copy)]
+struct File {
+    first_row: u32,
+    rows: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Region {
+    start: u64,
+    end: u64,
+    /// What to subtract from an address to get one that rows know.
+    delta: u64,
+    first_row: u32,
+    rows: u32,
+}
+
+impl<'a> Unwinder<'a> {
+    /// `None` when no program of the object walks stacks this way.
+    pub(crate) fn new(object: &Object, tables: &[Table<'a>]) -> io::Result<Option<Unwinder<'a>>> {
+        let find = |wanted: UnwindTable| {
+            let is_wanted =
+                |role: &MapRole| matches!(role, MapRole::Unwind(table) if *table == wanted);
+            let index = object.maps.iter().position(|map| is_wanted(&map.role))?;
+            tables.get(index).copied()
+        };
+        let (Some(processes), Some(regions), Some(rows)) = (
+            find(UnwindTable::Processes),
+            find(UnwindTable::Regions),
+            find(UnwindTable::Rows),
+        ) else {
+            return Ok(None);
+        };
+        let map = |table: Table<'_>, len: u32| {
+            let len = (len as usize).next_multiple_of(page_size());
+            Memory::new(table.fd(), 0, len, Protection::ReadWrite)
+        };
+        Ok(Some(Unwinder {
+            processes,
+            regions: map(regions, MAX_REGIONS * REGION_SIZE)?,
+            rows: map(rows, MAX_ROWS * ROW_SIZE)?,
+            files: HashMap::new(),
+            known: HashMap::new(),
+            next_row: 0,
+            next_region: 0,
+        }))
+    }
+
+    /// Tells programs what a process has mapped now.
+    pub(crate) fn look_at(&mut self, machine: &Machine, pid: u32) -> io::Result<()> {
+        let process = machine.process(Pid(pid));
+        let Ok(mappings) = process.maps() else {
+            return Ok(());
+        };
+        let code = mappings.iter().filter(|mapping| mapping.is_executable);
+        let mut regions: Vec<Region> = code
+            .filter_map(|mapping| self.region(mapping, &process.root(), process.folder()))
+            .collect();
+        regions.sort_unstable_by_key(|region| region.start);
+        if regions.is_empty() || self.known.get(&pid) == Some(&regions) {
+            return Ok(());
+        }
+        self.tell(pid, &regions)?;
+        self.known.insert(pid, regions);
+        Ok(())
+    }
+
+    fn region(&mut self, mapping: &Mapping, root: &Path, process: &Path) -> Option<Region> {
+        let path = mapping.file()?;
+        let opener = process
+            .join("map_files")
+            .join(format!("{:x}-{:x}", mapping.range.start, mapping.range.end));
+        let inside = root.join(path.strip_prefix("/").unwrap_or(path));
+        let elf = Elf::open(&opener).or_else(|_| Elf::open(&inside)).ok()?;
+        let id = (mapping.device, mapping.inode);
+        let file = match self.files.get(&id) {
+            Some(known) => *known,
+            None => {
+                let file = self.add_file(&elf);
+                self.files.insert(id, file);
+                file
+            }
+        }?;
+        let address = elf.address_of(mapping.offset)?.0;
+        let relative = address.checked_sub(elf.load_address().0)?;
+        Some(Region {
+            start: mapping.range.start,
+            end: mapping.range.end,
+            delta: mapping.range.start.wrapping_sub(relative),
+            first_row: file.first_row,
+            rows: file.rows,
+        })
+    }
+
+    /// Rows that no longer fit are left out with their whole file: walks end there.
+    fn add_file(&mut self, elf: &Elf) -> Option<File> {
+        let rows = unwind::rows(elf).ok().filter(|rows| !rows.is_empty())?;
+        let count = u32::try_from(rows.len()).ok()?;
+        let end = self.next_row.checked_add(count)?;
+        if end > MAX_ROWS {
+            return None;
+        }
+        let first_row = self.next_row;
+        self.next_row = end;
+        for (index, row) in (first_row as usize..).zip(&rows) {
+            let at = index * ROW_SIZE as usize;
+            for (offset, word) in [(0, row.words()[0]), (8, row.words()[1])] {
+                self.rows
+                    .counter(at + offset)
+                    .store(word, Ordering::Relaxed);
+            }
+        }
+        Some(File {
+            first_row,
+            rows: count,
+        })
+    }
+
+    /// Writes regions where no program looks yet, then points the process at them.
+    fn tell(&mut self, pid: u32, regions: &[Region]) -> io::Result<()> {
+        let count = regions.len() as u32;
+        if count > MAX_REGIONS {
+            return Ok(());
+        }
+        // Older lists are overwritten only after all others were.
+        if self.next_region + count > MAX_REGIONS {
+            self.next_region = 0;
+        }
+        let first = self.next_region;
+        self.next_region += count;
+        for (index, region) in (first as usize..).zip(regions) {
+            let at = index * REGION_SIZE as usize;
+            let words = [
+                region.start,
+                region.end,
+                region.delta,
+                u64::from(region.first_row) | u64::from(region.rows) << 32,
+            ];
+            for (number, word) in words.into_iter().enumerate() {
+                self.regions
+                    .counter(at + 8 * number)
+                    .store(word, Ordering::Relaxed);
+            }
+        }
+        let value = [first.to_ne_bytes(), count.to_ne_bytes()].concat();
+        bpf::map_update(self.processes.fd(), &pid.to_ne_bytes(), &value)
+    }
+}
