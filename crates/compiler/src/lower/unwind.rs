@@ -174,7 +174,7 @@ impl Lowerer<'_, '_> {
         let row = self.row_of(region, pc, stop);
         let rule = self.b.load(Width::B1, Memory::Map, row, 8);
         let cfa = self.canonical_address(state, row, rule, stop);
-        self.to_caller(state, row, rule, cfa, stop);
+        self.unwind_to_caller(state, row, rule, cfa, stop);
     }
 
     /// Writes the address behind those before it.
@@ -324,7 +324,14 @@ impl Lowerer<'_, '_> {
     }
 
     /// Sets the registers to those of the caller.
-    fn to_caller(&mut self, state: Value, row: Value, rule: Value, cfa: Value, stop: BlockId) {
+    fn unwind_to_caller(
+        &mut self,
+        state: Value,
+        row: Value,
+        rule: Value,
+        cfa: Value,
+        stop: BlockId,
+    ) {
         let [up, saved, kept, read, called]: [BlockId; 5] = std::array::from_fn(|_| self.b.block());
         // Stacks grow down: a caller's frame lies above.
         let sp = self.b.load(Width::B8, Memory::Stack, state, SP);
