@@ -37,7 +37,7 @@ impl Source {
 /// The machine that this process runs on. Where /sys is not mounted, the kernel is asked for its BTF.
 pub fn this_machine() -> Machine {
     let machine = Machine::at("/");
-    if !machine.path("/sys/kernel/btf").exists()
+    if !machine.path("/sys/kernel/btf/vmlinux").exists()
         && let Ok(bytes) = fathom_runtime::vmlinux_btf()
     {
         // What the kernel gives is BTF; if not, the machine has none, and says so when it is asked.

@@ -25,7 +25,7 @@ pub struct Tracing {
     )]
     pub execute: Option<String>,
     /// Trace only this process; the session ends with it
-    #[arg(short, long, value_name = "PID", help_heading = "Target")]
+    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Target")]
     pub pid: Option<u32>,
     /// Output format: text or json
     #[arg(short = 'f', long, value_name = "FORMAT", default_value = "text", value_parser = PossibleValuesParser::new(["text", "json"]), hide_possible_values = true, hide_default_value = true, help_heading = "Output")]

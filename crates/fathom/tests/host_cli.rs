@@ -267,9 +267,43 @@ fn nobody_may_look_but_not_trace() {
         "{}",
         listed.err
     );
+    let closed = nobody(&["list", "uprobe:/etc/shadow:*"]);
+    assert_eq!(closed.code, Some(1));
+    assert!(
+        closed
+            .err
+            .contains("cannot read /etc/shadow: Permission denied"),
+        "{}",
+        closed.err
+    );
     let told = nobody(&["info"]);
     assert_eq!(told.code, Some(0), "{}", told.err);
     assert!(told.out.contains("unknown"), "{}", told.out);
+}
+
+/// An empty folder hides the file of BTF: root then asks the kernel, anybody else is told.
+#[test]
+fn without_the_file_of_btf_the_kernel_is_asked() {
+    if !is_root() {
+        return;
+    }
+    let hidden = |command: &str| {
+        let text = format!("mount -t tmpfs none /sys/kernel/btf && {command}");
+        run("unshare", &["--mount", "sh", "-c", &text])
+    };
+    let script = "rawtracepoint:sched_switch { printf(\"%d\\n\", args.prev.prio > 0); exit(); }";
+    let traced = hidden(&format!("{FATHOM} run -q -e '{script}'"));
+    assert_eq!(traced.out.lines().next(), Some("1"), "{}", traced.err);
+    let rights = "setpriv --bounding-set=-bpf,-perfmon,-sys_admin --inh-caps=-all";
+    let checked = hidden(&format!("{rights} {FATHOM} check -e '{script}'"));
+    assert_eq!(checked.code, Some(1), "{}", checked.err);
+    assert!(
+        checked
+            .err
+            .contains("this kernel has no BTF: /sys/kernel/btf/vmlinux"),
+        "{}",
+        checked.err
+    );
 }
 
 #[test]
@@ -304,6 +338,9 @@ fn lists_name_what_was_probably_meant() {
         ),
         ("tracepiont:sched:sched_switch", "`tracepoint`"),
         ("uprobe:/bin/sh:nothing_like_it*", "nothing matches"),
+        ("uprobe:/none:*", "no program or library `/none`"),
+        ("uprobe:/etc/passwd:*", "it is not an ELF file"),
+        ("struct tsk_struct", "`struct task_struct`"),
     ];
     for (pattern, meant) in cases {
         let said = fathom(&["list", pattern]);

@@ -99,7 +99,7 @@ fn open_regular(path: &Path) -> Result<File> {
     };
     Err(Error::Read {
         path: path.into(),
-        source: std::io::Error::other(reason),
+        cause: std::io::Error::other(reason),
     })
 }
 

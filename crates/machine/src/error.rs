@@ -10,12 +10,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file that should be readable is not.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}: {}", path.display(), words(cause))]
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
+        /// What the kernel said; part of the message, so not a source.
+        cause: io::Error,
     },
     /// A file is larger than this crate is willing to take in.
     #[error("{} is larger than {limit} bytes, which is the most that is read of such a file", path.display())]
@@ -41,11 +41,12 @@ pub enum Error {
     },
     /// The tracing file system cannot be reached.
     #[error(
-        "tracefs is not reachable; mount it with `mount -t tracefs nodev /sys/kernel/tracing`, or run as root so that it can be mounted privately"
+        "tracefs is not reachable; mount it with `mount -t tracefs nodev /sys/kernel/tracing`, or run as root so that it can be mounted privately ({})",
+        words(cause)
     )]
     NoTracefs {
         /// What the attempt to mount it said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// There is nothing of that name.
     #[error("no {kind} `{name}`{}", did_you_mean(nearest))]
@@ -79,7 +80,7 @@ impl Error {
     /// Wraps an I/O error with the path it concerns.
     pub(crate) fn read(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         let path = path.as_ref().to_path_buf();
-        move |source| Error::Read { path, source }
+        move |cause| Error::Read { path, cause }
     }
 
     /// A format violation.
@@ -111,9 +112,18 @@ impl Error {
     pub fn is_missing(&self) -> bool {
         match self {
             Error::NotFound { .. } | Error::NoField { .. } | Error::NoBtf { .. } => true,
-            Error::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Error::Read { cause, .. } => cause.kind() == io::ErrorKind::NotFound,
             _ => false,
         }
+    }
+}
+
+/// Without the number, which says nothing more.
+fn words(cause: &io::Error) -> String {
+    let text = cause.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }
 

@@ -70,13 +70,18 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     };
     let missing = print(&patterns, &listing)?;
     for pattern in &missing {
-        eprintln!("nothing matches `{pattern}`{}", did_you_mean(pattern));
+        eprintln!("nothing matches `{pattern}`{}", explanation(pattern));
     }
     Ok(if missing.is_empty() { 0 } else { WRONG_INPUT })
 }
 
-fn did_you_mean(pattern: &str) -> String {
-    let quoted: Vec<String> = nearest(pattern)
+/// Why nothing matches, as far as one can tell: what cannot be read, or a name that was probably meant.
+fn explanation(pattern: &str) -> String {
+    let machine = fathom::this_machine();
+    if let Some(problem) = unreadable(pattern, &machine) {
+        return format!(": {problem}");
+    }
+    let quoted: Vec<String> = nearest(pattern, &machine)
         .iter()
         .map(|name| format!("`{name}`"))
         .collect();
@@ -86,21 +91,54 @@ fn did_you_mean(pattern: &str) -> String {
     }
 }
 
+/// What the list would have been read from, if that is the trouble.
+fn unreadable(pattern: &str, machine: &Machine) -> Option<fathom_machine::Error> {
+    let mut parts = pattern.split(':');
+    let (kind, second) = (parts.next()?, parts.next());
+    match kind {
+        "tracepoint" | "t" => machine.tracefs().and_then(|tracefs| tracefs.events()).err(),
+        "kprobe" | "k" | "kretprobe" | "kr" => machine.kallsyms().err(),
+        "rawtracepoint" | "rt" | "fentry" | "f" | "fexit" | "fr" | "iter" | "it" => {
+            machine.btf().err()
+        }
+        "uprobe" | "u" | "uretprobe" | "ur" | "usdt" | "U" => {
+            let file = second.filter(|file| !file.is_empty() && *file != "*")?;
+            match machine.resolve_binary(file, None) {
+                Ok(files) => files.iter().find_map(|file| machine.elf(&file.path).err()),
+                Err(problem) => Some(problem),
+            }
+        }
+        _ if kind.starts_with("struct ") || kind.starts_with("enum ") => machine.btf().err(),
+        _ => None,
+    }
+}
+
 /// Names that look like one that is not there: kinds of probes, then probes of the kind, in the same file.
-fn nearest(pattern: &str) -> Vec<String> {
+fn nearest(pattern: &str, machine: &Machine) -> Vec<String> {
+    if let Some((kind @ ("struct" | "union" | "enum"), _)) = pattern.split_once(' ') {
+        return near(pattern, &format!("{kind} *"), machine);
+    }
     let (provider, rest) = pattern.split_once(':').unwrap_or((pattern, ""));
     let wider = match rest.rsplit_once(':') {
         _ if pattern.contains('*') => return Vec::new(),
         Some((file, _)) if file.starts_with('/') => format!("{provider}:{file}:*"),
         _ => format!("{provider}:*"),
     };
-    let machine = fathom::this_machine();
-    let names: Vec<String> = list(&wider, &machine, ListOptions::default())
-        .map(|found| found.name)
-        .collect();
-    if names.is_empty() && !rest.starts_with('/') {
+    if !provider_names().any(|name| name == provider)
+        && list(&wider, machine, ListOptions::default())
+            .next()
+            .is_none()
+    {
         return suggest::nearest(provider, provider_names());
     }
+    near(pattern, &wider, machine)
+}
+
+/// Names of a wider search that look like the pattern.
+fn near(pattern: &str, wider: &str, machine: &Machine) -> Vec<String> {
+    let names: Vec<String> = list(wider, machine, ListOptions::default())
+        .map(|found| found.name)
+        .collect();
     let whole = suggest::nearest(pattern, names.iter().map(String::as_str));
     if !whole.is_empty() {
         return whole;

@@ -26,6 +26,9 @@ pub fn read_source(script: Option<&str>, file: Option<&str>) -> anyhow::Result<S
         return Ok(Source::text("stdin", script));
     }
     match file {
+        None if std::io::stdin().is_terminal() => anyhow::bail!(Mistake(
+            "no script: name a file, `-` for standard input, or give it by -e".into()
+        )),
         Some("-") | None => {
             let mut text = String::new();
             std::io::stdin()

@@ -74,7 +74,7 @@ impl Machine {
         if !metadata.is_dir() {
             return Err(Error::Read {
                 path,
-                source: io::Error::from(io::ErrorKind::NotADirectory),
+                cause: io::Error::from(io::ErrorKind::NotADirectory),
             });
         }
         Ok(metadata.ino())

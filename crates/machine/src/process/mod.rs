@@ -185,7 +185,7 @@ impl Process {
     /// A missing file, or ESRCH while reading it, means that the process ended.
     fn explain(&self, error: Error) -> Error {
         let is_gone = match &error {
-            Error::Read { source, .. } => {
+            Error::Read { cause: source, .. } => {
                 source.raw_os_error() == Some(libc::ESRCH)
                     || (source.kind() == io::ErrorKind::NotFound && !self.exists())
             }

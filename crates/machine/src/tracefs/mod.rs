@@ -60,14 +60,14 @@ impl Tracefs {
         }
         if machine_root != Path::new("/") {
             return Err(Error::NoTracefs {
-                source: std::io::Error::from(std::io::ErrorKind::NotFound),
+                cause: std::io::Error::from(std::io::ErrorKind::NotFound),
             });
         }
-        let mount = mount::PrivateMount::tracefs().map_err(|source| Error::NoTracefs { source })?;
+        let mount = mount::PrivateMount::tracefs().map_err(|cause| Error::NoTracefs { cause })?;
         let folder = mount.path();
         if !folder.join("events").is_dir() {
             return Err(Error::NoTracefs {
-                source: std::io::Error::other(
+                cause: std::io::Error::other(
                     "a private mount is reached through /proc, which is not mounted",
                 ),
             });

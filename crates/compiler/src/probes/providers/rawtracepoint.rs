@@ -128,9 +128,12 @@ fn in_files(
 fn plain(expander: &Expander<'_>, request: &Request<'_>, shown: String, name: &str) -> Found {
     let mut context = request.context(ContextKind::Words);
     context.positional = (0..MAX_WORDS).map(word_argument).collect();
-    context.args_missing = Some(match expander.features.tracepoint_btf {
-        true => "this kernel has no BTF to tell the types".to_string(),
-        false => "typed arguments of raw tracepoints need Linux 5.5".to_string(),
+    context.args_missing = Some(match expander.machine.btf() {
+        Err(error) => error.to_string(),
+        Ok(_) if expander.features.tracepoint_btf => {
+            "the kernel's BTF does not tell their types".to_string()
+        }
+        Ok(_) => "typed arguments of raw tracepoints need Linux 5.5".to_string(),
     });
     context.filter_pid = expander.options.pid;
     request.found(

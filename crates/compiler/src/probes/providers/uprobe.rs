@@ -210,11 +210,11 @@ pub(super) fn binaries(
         .machine
         .resolve_binary(&part.text, pid)
         .map_err(|error| {
-            let problem = request.missing(
-                "no-binary",
-                part.span,
-                format!("there is no program or library `{}`", part.text),
-            );
+            let message = match error.is_missing() {
+                true => format!("there is no program or library `{}`", part.text),
+                false => format!("the program or library `{}` cannot be used", part.text),
+            };
+            let problem = request.missing("no-binary", part.span, message);
             Failure::missing(match error.nearest().first() {
                 Some(best) => problem.label("not found").fix(
                     format!("did you mean `{best}`?"),
