@@ -21,7 +21,9 @@ struct Shared {
 }
 
 struct State {
-    text: String,
+    /// What is being done; `None` while the session runs.
+    text: Option<String>,
+    since: Instant,
     is_shown: bool,
     is_over: bool,
 }
@@ -34,7 +36,8 @@ impl Heartbeat {
         }
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
-                text: text.to_owned(),
+                text: Some(text.to_owned()),
+                since: Instant::now(),
                 is_shown: false,
                 is_over: false,
             }),
@@ -53,20 +56,23 @@ impl Heartbeat {
         let Some(shared) = &self.0 else { return };
         match step {
             Step::Load { done, total, .. } => {
-                shared.lock().text = format!("loading program {} of {total}", done + 1);
+                shared.say(format!("loading program {} of {total}", done + 1));
             }
             Step::Attach { done, total, .. } => {
-                shared.lock().text = format!("attaching probe {} of {total}", done + 1);
+                shared.say(format!("attaching probe {} of {total}", done + 1));
             }
+            Step::Detach(count) => shared.say(format!("detaching {count} probes")),
             Step::Verified { .. } => {}
-            Step::Running => shared.end(),
+            Step::Running | Step::Detached => shared.hush(),
         }
     }
 
     /// No more of it.
     pub fn end(&self) {
         if let Some(shared) = &self.0 {
-            shared.end();
+            shared.hush();
+            shared.lock().is_over = true;
+            shared.changed.notify_all();
         }
     }
 }
@@ -77,30 +83,48 @@ impl Shared {
     }
 
     fn beat(&self) {
-        let started = Instant::now();
         let mut state = self.lock();
-        let mut pause = PATIENCE;
         while !state.is_over {
-            let waited = self.changed.wait_timeout(state, pause);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            if state.is_over {
-                return;
-            }
-            pause = EVERY;
-            state.is_shown = true;
-            let seconds = started.elapsed().as_secs();
-            write(&format!("\r\x1b[K{} … {seconds} s", state.text));
+            let waited = match &state.text {
+                None => self.changed.wait(state),
+                Some(_) => {
+                    let waited = self.changed.wait_timeout(state, EVERY);
+                    waited
+                        .map(|(state, _)| state)
+                        .map_err(|error| PoisonError::new(error.into_inner().0))
+                }
+            };
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+            state.show();
         }
     }
 
-    /// The line is gone when this returns.
-    fn end(&self) {
+    fn say(&self, text: String) {
         let mut state = self.lock();
-        state.is_over = true;
+        if state.text.is_none() {
+            state.since = Instant::now();
+            self.changed.notify_all();
+        }
+        state.text = Some(text);
+    }
+
+    /// The line is gone when this returns.
+    fn hush(&self) {
+        let mut state = self.lock();
+        state.text = None;
         if std::mem::take(&mut state.is_shown) {
             write("\r\x1b[K");
         }
-        self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn show(&mut self) {
+        let elapsed = self.since.elapsed();
+        if let Some(text) = self.text.as_ref().filter(|_| elapsed >= PATIENCE) {
+            write(&format!("\r\x1b[K{text} … {} s", elapsed.as_secs()));
+            self.is_shown = true;
+        }
     }
 }
 

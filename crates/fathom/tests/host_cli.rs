@@ -4,7 +4,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+/// Longest wait for anything.
+const LIMIT: Duration = Duration::from_secs(60);
 const FATHOM: &str = env!("CARGO_BIN_EXE_fathom");
 /// Scripts that nobody here wrote: of the package bpftrace.
 const TOOLS: &str = "/usr/sbin";
@@ -116,6 +119,50 @@ fn ctrl_c_ends_a_session_with_its_maps_and_zero() {
     let (code, out) = rest(child);
     assert_eq!(code, Some(0));
     assert!(out.contains("bye") && out.contains("@x: 7"), "{out}");
+}
+
+/// Nobody reads, so that the first Ctrl-C cannot end the session.
+#[test]
+fn a_second_ctrl_c_ends_at_once() {
+    if !is_root() {
+        return;
+    }
+    let script = "interval:ms:1 { printf(\"%0500d\\n\", 1); }";
+    let mut child = started(&["run", "-e", script]);
+    let call = format!("/proc/{}/syscall", child.id());
+    let begun = Instant::now();
+    // write(1, …), twice in a row with the same arguments: it waits for a reader.
+    let mut last = String::new();
+    loop {
+        let now = std::fs::read_to_string(&call).expect("it runs");
+        if now.starts_with("1 0x1 ") && now == last {
+            break;
+        }
+        last = now;
+        assert!(begun.elapsed() < LIMIT, "the pipe is never full");
+        std::thread::yield_now();
+    }
+    let code = loop {
+        interrupt(&child);
+        if let Some(status) = child.try_wait().expect("waited for") {
+            break status.code();
+        }
+        assert!(begun.elapsed() < LIMIT, "it does not end");
+    };
+    assert_eq!(code, Some(130));
+}
+
+#[test]
+fn sigterm_is_a_good_end_too() {
+    if !is_root() {
+        return;
+    }
+    let child = started(&["run", "-e", "begin { @x = 7; } interval:s:100 { }"]);
+    let sent = run("kill", &["-TERM", &child.id().to_string()]);
+    assert_eq!(sent.code, Some(0), "{}", sent.err);
+    let (code, out) = rest(child);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("@x: 7"), "{out}");
 }
 
 #[test]

@@ -33,6 +33,10 @@ pub enum Step<'a> {
     },
     /// Everything is in place.
     Running,
+    /// So many places lose their programs, which takes the kernel a while when they are many.
+    Detach(usize),
+    /// Everything is off.
+    Detached,
 }
 
 type Listener = dyn Fn(Step<'_>) + Send + Sync;

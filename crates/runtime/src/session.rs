@@ -269,7 +269,11 @@ impl Run<'_, '_> {
                 }
                 Ok(())
             }
-            MissingProbes::Error => Err(Error::Attach(std::mem::take(&mut self.attached.failures))),
+            MissingProbes::Error => {
+                progress.tell(Step::Detach(self.attached.attachments.len()));
+                self.attached.detach();
+                Err(Error::Attach(std::mem::take(&mut self.attached.failures)))
+            }
         }
     }
 
@@ -379,7 +383,10 @@ impl Run<'_, '_> {
     }
 
     fn finish(&mut self, options: &mut Options) -> Result<Outcome> {
+        let count = self.attached.attachments.len();
+        options.progress.tell(Step::Detach(count));
         self.attached.detach();
+        options.progress.tell(Step::Detached);
         options.target = Target::None;
         if options.dry_run {
             self.output.flush()?;
