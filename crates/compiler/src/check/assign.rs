@@ -72,7 +72,7 @@ impl Checker<'_, '_> {
             return Some(StmtKind::SetVariable { variable, value });
         }
         let ty = self.fit_literal(&known, &value);
-        if !self.learn_variable(variable, &widened(&ty)) {
+        if !self.learn_variable(variable, &ty) {
             let known = self.variables[variable.0 as usize].ty.clone();
             self.mismatch(&format!("${name}"), &known, &value.ty, target.span);
         }
@@ -276,10 +276,12 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// A constant that fits takes the wanted type's sign.
+    /// A constant that fits takes the wanted type.
     pub(super) fn fit_literal(&self, wanted: &Type, value: &Expr) -> Type {
         match (&value.kind, wanted) {
-            (ExprKind::Int(number), Type::Int { signed: false, .. }) if *number >= 0 => {
+            (ExprKind::Int(number), Type::Int { size, signed })
+                if fits(*number, *size, *signed) =>
+            {
                 wanted.clone()
             }
             (ExprKind::Tuple(elements), Type::Tuple(wanted)) if elements.len() == wanted.len() => {

@@ -155,6 +155,16 @@ impl Checker<'_, '_> {
             };
             self.declare(&name, Type::I64);
         }
+        if let Ast::Variable(name) = &target.kind
+            && let Some(variable) = self.lookup(name)
+            && !self.typed_variables.contains(&variable)
+        {
+            // Counting goes beyond a narrow type.
+            let known = self.variables[variable.0 as usize].ty.clone();
+            if known.is_int() {
+                self.learn_variable(variable, &promoted(&known));
+            }
+        }
         let place = self.expr(target);
         let scale = match &place.ty {
             Type::Unknown | Type::Error => {

@@ -6,7 +6,7 @@ use fathom_syntax::ast::{self, ExprKind as Ast, ForOver};
 use fathom_syntax::diagnostic::Diagnostic;
 use fathom_syntax::span::Span;
 
-use super::{Checker, span, widened};
+use super::{Checker, span};
 use crate::hir::{Block, Expr, ExprKind, Stmt, StmtKind};
 use crate::ty::Type;
 
@@ -124,7 +124,7 @@ impl Checker<'_, '_> {
         match &declared {
             Some(declared) => self.require_assignable(declared, &value, name.span),
             None => {
-                self.learn_variable(variable, &widened(&value.ty));
+                self.learn_variable(variable, &value.ty);
             }
         }
         Some(StmtKind::SetVariable { variable, value })

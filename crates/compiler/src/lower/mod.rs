@@ -31,6 +31,7 @@ use crate::features::Features;
 use crate::hir::{Body, Expr, Maps, VariableRef};
 use crate::ir::{self, BlockId, Builder, Compare, Memory, Op, Value, Variable, Width};
 use crate::probes::Group;
+use crate::probes::context::ContextKind;
 use crate::ty::Type;
 use crate::types::Types;
 
@@ -224,6 +225,21 @@ impl<'a, 'm> Lowerer<'a, 'm> {
             self.b.enter(go_on);
         }
         self.filter_syscalls();
+        if self.group.context.kind == ContextKind::Iter {
+            self.skip_end_of_iteration();
+        }
+    }
+
+    /// When all objects were visited, the kernel runs an iterator once more without one.
+    fn skip_end_of_iteration(&mut self) {
+        /// Of the first object's pointer in every `struct bpf_iter__X`, behind `meta`.
+        const OBJECT: i32 = 8;
+        let context = self.context();
+        let object = self.b.load(Width::B8, Memory::Context, context, OBJECT);
+        let go_on = self.b.block();
+        let exit = self.function.exit;
+        self.b.branch(Compare::Ne, object, 0, go_on, exit);
+        self.b.enter(go_on);
     }
 
     /// Memory that loop callbacks share with the main function: the context, a "leave" mark, captured variables.

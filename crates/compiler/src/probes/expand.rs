@@ -239,13 +239,30 @@ impl Expander<'_> {
 
     fn probe(&mut self, index: usize, probe: &Probe) {
         let needs = (self.options.needs)(index);
+        let before = self.found.len();
+        let mut empty = Vec::new();
         for pattern in &probe.patterns {
             let parts: Vec<Part> = pattern
                 .parts
                 .iter()
                 .map(|segment| self.part(segment))
                 .collect();
-            self.pattern(index, pattern, &parts, needs);
+            let Some(problem) = self.pattern(index, pattern, &parts, needs) else {
+                continue;
+            };
+            let is_glob = |part: &Part| !part.is_quoted && has_wildcard(&part.text);
+            match parts.iter().any(is_glob) {
+                true => empty.push((pattern, problem)),
+                false => self.missing(pattern, problem),
+            }
+        }
+        // A glob may match nothing beside patterns that match something.
+        let is_alone = self.found.len() == before;
+        for (pattern, problem) in empty {
+            match self.config.missing_probes {
+                MissingProbes::Error if !is_alone => self.tolerate(pattern, &problem),
+                _ => self.missing(pattern, problem),
+            }
         }
     }
 
@@ -258,13 +275,21 @@ impl Expander<'_> {
         }
     }
 
-    fn pattern(&mut self, probe: usize, pattern: &AttachPattern, parts: &[Part], needs: Needs) {
+    /// Expands one pattern; gives the problem when it matches nothing.
+    fn pattern(
+        &mut self,
+        probe: usize,
+        pattern: &AttachPattern,
+        parts: &[Part],
+        needs: Needs,
+    ) -> Option<Diagnostic> {
         let written = pattern.provider.text.as_str();
         if has_wildcard(written) {
             return self.any_provider(probe, pattern, parts, needs);
         }
         let Some(provider) = provider::find(written) else {
-            return self.warn(unknown_provider(pattern));
+            self.warn(unknown_provider(pattern));
+            return None;
         };
         let request = Request {
             probe,
@@ -276,8 +301,9 @@ impl Expander<'_> {
         match self.ask(&request) {
             Ok(found) => self.found.extend(found),
             Err(Failure::Wrong(problem)) => self.warn(*problem),
-            Err(Failure::Missing(problem)) => self.missing(pattern, *problem),
+            Err(Failure::Missing(problem)) => return Some(*problem),
         }
+        None
     }
 
     fn ask(&mut self, request: &Request<'_>) -> Result<Vec<Found>, Failure> {
@@ -294,7 +320,7 @@ impl Expander<'_> {
         pattern: &AttachPattern,
         parts: &[Part],
         needs: Needs,
-    ) {
+    ) -> Option<Diagnostic> {
         let names =
             fathom_machine::pattern::Pattern::new(pattern.provider.text.to_ascii_lowercase());
         let before = self.result.diagnostics.len();
@@ -317,23 +343,24 @@ impl Expander<'_> {
             let message = format!("nothing matches `{}`", pattern.text);
             let problem = Diagnostic::error("no-match", pattern.span, message)
                 .label("no kind of probe has this");
-            return self.missing(
-                pattern,
-                problem.help("`fathom list` shows what can be probed"),
-            );
+            return Some(problem.help("`fathom list` shows what can be probed"));
         }
         self.found.extend(found);
+        None
     }
 
     fn missing(&mut self, pattern: &AttachPattern, problem: Diagnostic) {
         match self.config.missing_probes {
             MissingProbes::Error => self.warn(problem),
-            MissingProbes::Warn => self
-                .result
-                .missing
-                .push(format!("{}: {}", pattern.text, problem.message)),
+            MissingProbes::Warn => self.tolerate(pattern, &problem),
             MissingProbes::Ignore => {}
         }
+    }
+
+    /// Goes on without the pattern, and says so.
+    fn tolerate(&mut self, pattern: &AttachPattern, problem: &Diagnostic) {
+        let reason = format!("{}: {}", pattern.text, problem.message);
+        self.result.missing.push(reason);
     }
 
     fn check_limits(&mut self) {
