@@ -9,14 +9,14 @@ use fathom_compiler::{Compiled, Options};
 use fathom_machine::Machine;
 use fathom_output::printer::Printer;
 use fathom_runtime::{
-    AttachFailure, Child, Error, Output, Progress, Session, Step, Target, Trials, missing_right,
+    Child, Error, Output, Progress, Session, Step, Target, Trials, missing_right,
 };
-use fathom_syntax::{Diagnostic, SourceId, Span};
 
 use crate::commands;
 use crate::failure::Mistake;
 use crate::heartbeat::Heartbeat;
 use crate::options::{Tracing, program};
+use crate::refusal;
 
 /// What is to be run.
 pub struct Plan<'a> {
@@ -61,7 +61,7 @@ pub fn trace(plan: &Plan<'_>) -> anyhow::Result<Ended> {
         Ok(ended) => return Ok(ended),
         Err(problem) => problem,
     };
-    match problem.downcast_ref::<Error>().map(refusals) {
+    match problem.downcast_ref::<Error>().map(refusal::diagnostics) {
         Some(refusals) if !refusals.is_empty() => {
             commands::show(&plan.source, &refusals, true);
             Ok(Ended::Refused)
@@ -179,38 +179,4 @@ fn results(tracing: &Tracing) -> anyhow::Result<Box<dyn Write>> {
         }
         None => Box::new(std::io::stdout()),
     })
-}
-
-/// What the kernel did not want, at the lines of the script.
-fn refusals(error: &Error) -> Vec<Diagnostic> {
-    match error {
-        Error::Load(refusal) => {
-            let span = refusal.span.map_or_else(Span::default, span_of);
-            let message = format!("the kernel refuses this program: {}", refusal.reason);
-            let mut problem = Diagnostic::error("refused", span, message);
-            if let Some(line) = &refusal.telling_line {
-                let omitted = refusal.omitted_lines;
-                problem = problem.note(format!(
-                    "the verifier says: {line} ({omitted} more lines; `bpftrace -d verifier` prints the log of what is accepted)"
-                ));
-            }
-            vec![problem]
-        }
-        Error::Attach(failures) => failures.iter().map(failure).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn failure(failure: &AttachFailure) -> Diagnostic {
-    let message = format!("cannot attach `{}`", failure.name);
-    let problem = Diagnostic::error("cannot-attach", span_of(failure.span), message)
-        .label(failure.reason.as_str());
-    match &failure.hint {
-        Some(hint) => problem.help(hint.as_str()),
-        None => problem,
-    }
-}
-
-fn span_of(span: fathom_bpf::object::SourceSpan) -> Span {
-    Span::new(SourceId::default(), span.start, span.end)
 }

@@ -600,7 +600,6 @@ fn tools_of_bpftrace_attach() {
         "pidpersec",
         "statsnoop",
         "syncsnoop",
-        "runqlen",
     ];
     let tools = names.map(|name| format!("{TOOLS}/{name}.bt"));
     let there: Vec<&String> = tools
