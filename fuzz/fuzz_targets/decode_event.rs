@@ -41,7 +41,10 @@ fn field(offset: u32, layout: Layout) -> Field {
 fn kinds() -> Vec<ActionKind> {
     let signed = true;
     let (mode, limit) = (StackMode::Perf, 8);
-    let parts = vec![field(0, Layout::StringRef), field(8, Layout::Buffer { size: 8 })];
+    let parts = vec![
+        field(0, Layout::StringRef),
+        field(8, Layout::Buffer { size: 8 }),
+    ];
     let layouts = [
         Layout::Int { size: 8, signed },
         Layout::StringRef,

@@ -16,6 +16,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = elf.debug_link();
     let _ = elf.usdt_probes();
     let _ = elf.data_symbol("nothing");
+    let _ = fathom_machine::unwind::rows(&elf);
     let _ = elf.match_demangled(&Pattern::new("*x*")).count();
     for function in elf.functions().take(MAX_FUNCTIONS) {
         let _ = elf.probe_site(function.offset);

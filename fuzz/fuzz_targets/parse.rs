@@ -10,9 +10,15 @@ fuzz_target!(|data: &[u8]| {
     dump_ast(&parsed.script, Spans::Show);
     dump_tokens(&source);
     match format(&source) {
-        Ok(once) => assert_eq!(format(&once).as_ref(), Ok(&once), "formatting twice gives another text"),
+        Ok(once) => assert_eq!(
+            format(&once).as_ref(),
+            Ok(&once),
+            "formatting twice gives another text"
+        ),
         Err(problems) => {
-            let ours = problems.iter().any(|problem| problem.code == "format-unsafe" && problem.message.contains("change"));
+            let ours = problems.iter().any(|problem| {
+                problem.code == "format-unsafe" && problem.message.contains("change")
+            });
             assert!(!ours, "the formatter would change the script");
         }
     }

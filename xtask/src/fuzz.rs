@@ -16,7 +16,7 @@ use crate::workspace;
 
 const FLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=4 \
     -C llvm-args=-sanitizer-coverage-inline-8bit-counters -C llvm-args=-sanitizer-coverage-pc-table \
-    -C llvm-args=-sanitizer-coverage-trace-compares -C debug-assertions -C overflow-checks -C codegen-units=1";
+    -C llvm-args=-sanitizer-coverage-trace-compares -C debug-assertions -C overflow-checks";
 /// libFuzzer's own limits: one input may take this many seconds and this many MiB.
 const ONE_INPUT: [&str; 2] = ["-timeout=10", "-rss_limit_mb=2048"];
 
