@@ -167,4 +167,5 @@ pages! {
     info_page "docs/info.md";
     bpftrace_page "docs/bpftrace.md";
     json_page "docs/json.md";
+    stacks_page "docs/stacks.md";
 }
