@@ -48,6 +48,8 @@ pub struct Options {
     pub child_pid: Option<u32>,
     /// `-c`: its program.
     pub child_path: Option<String>,
+    /// `--dwarf-pid`: stacks of further processes are walked.
+    pub watches_others: bool,
     /// `--unsafe`
     pub allow_unsafe: bool,
     /// `--test`, `--bench`
@@ -144,7 +146,7 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
             params: &params,
             options: &named,
             child_pid: options.child_pid,
-            has_target: options.pid.or(options.child_pid).is_some(),
+            has_target: options.pid.or(options.child_pid).is_some() || options.watches_others,
             allow_unsafe: options.allow_unsafe,
         },
         &types,

@@ -27,6 +27,12 @@ pub struct Tracing {
     /// Trace only this process; the session ends with it
     #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Target")]
     pub pid: Option<u32>,
+    /// Walk the stacks of this process for dw_ustack too; may be repeated
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Target")]
+    pub dwarf_pid: Vec<u32>,
+    /// Look for debug files in these folders first
+    #[arg(long, value_name = "DIR[:DIR]", help_heading = "Target")]
+    pub debuginfo: Vec<String>,
     /// Output format: text or json
     #[arg(short = 'f', long, value_name = "FORMAT", default_value = "text", value_parser = PossibleValuesParser::new(["text", "json"]), hide_possible_values = true, hide_default_value = true, help_heading = "Output")]
     pub format: String,
@@ -104,6 +110,16 @@ impl Tracing {
                 }
             }
         }
+    }
+
+    /// `--debuginfo`; bpftrace's `+` asks for what is always done here: a debug file's checksum is looked at
+    pub fn debug_folders(&self) -> Vec<PathBuf> {
+        let folders = self.debuginfo.iter().flat_map(|list| list.split(':'));
+        folders
+            .map(|folder| folder.strip_prefix('+').unwrap_or(folder))
+            .filter(|folder| !folder.is_empty())
+            .map(PathBuf::from)
+            .collect()
     }
 
     /// `--traceable-functions`
@@ -224,6 +240,18 @@ mod tests {
         let names = function_names("vfs_read\nnf_hook [nf_tables]\n\n");
         let expected = ["vfs_read", "nf_hook"].map(str::to_owned);
         assert_eq!(names, HashSet::from(expected));
+    }
+
+    #[test]
+    fn folders_of_debug_files_are_a_list_each() {
+        let tracing = Tracing {
+            debuginfo: vec!["/a:+/b".into(), ":/c".into()],
+            ..Tracing::default()
+        };
+        assert_eq!(
+            tracing.debug_folders(),
+            ["/a", "/b", "/c"].map(PathBuf::from)
+        );
     }
 
     #[test]

@@ -71,8 +71,8 @@ pub fn trace(plan: &Plan<'_>) -> anyhow::Result<Ended> {
 }
 
 fn run(plan: &Plan<'_>, heartbeat: &Heartbeat) -> anyhow::Result<Ended> {
-    let machine = fathom::this_machine();
     let tracing = plan.tracing;
+    let machine = fathom::this_machine().with_debug_folders(tracing.debug_folders());
     let program = plan.command.first().map(|word| program(word)).transpose()?;
     let child = match plan.command.as_slice() {
         [] => None,
@@ -105,6 +105,7 @@ fn run(plan: &Plan<'_>, heartbeat: &Heartbeat) -> anyhow::Result<Ended> {
             (Some(pid), None) => Target::Process(pid),
             (None, None) => Target::None,
         },
+        watched: tracing.dwarf_pid.clone(),
         handle_signals: true,
         allow_unsafe: tracing.allow_unsafe,
         helper_errors: tracing.helper_errors(),
@@ -133,6 +134,7 @@ fn compile_options(plan: &Plan<'_>, machine: &Machine) -> anyhow::Result<Options
         environment: commands::environment(),
         features,
         pid: plan.tracing.pid,
+        watches_others: !plan.tracing.dwarf_pid.is_empty(),
         allow_unsafe: plan.tracing.allow_unsafe,
         traceable: plan.tracing.traceable()?,
         mode: match plan.trials {

@@ -587,6 +587,31 @@ fn scripts_that_name_bpftrace_as_their_interpreter_run() {
     assert!(said.out.starts_with("there\n"), "{}", said.out);
 }
 
+#[test]
+fn debug_files_are_found_in_folders_that_are_named() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = |file: &str| folder.path().join(file).display().to_string();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/demo/ledger.c");
+    let (binary, debug) = (name("ledger"), name("debug"));
+    let build = format!(
+        "mkdir {debug} && cc -O1 -g -o {binary} {source} && objcopy --only-keep-debug {binary} {debug}/ledger.debug \
+         && strip -g {binary} && objcopy --add-gnu-debuglink={debug}/ledger.debug {binary}"
+    );
+    let built = run("sh", &["-c", &build]);
+    assert_eq!(built.code, Some(0), "{}", built.err);
+    let script = format!("uprobe:{binary}:deposit {{ @[str(args.owner)] = sum(args.cents); }}");
+    let command = format!("{binary} {}", folder.path().display());
+    let arguments = ["run", "-q", "-e", &script, "-c", &command];
+    let without = fathom(&arguments);
+    assert_eq!(without.code, Some(1), "{}", without.out);
+    let with = fathom(&[&arguments[..], &["--debuginfo", &debug]].concat());
+    assert_eq!(with.code, Some(0), "{}", with.err);
+    assert!(with.out.contains("@[ada]: "), "{}", with.out);
+}
+
 /// Those tools of bpftrace that need neither kprobes nor a block device.
 #[test]
 fn tools_of_bpftrace_attach() {

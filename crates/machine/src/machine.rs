@@ -19,6 +19,7 @@ const MAX_MODULES: usize = 4096;
 #[derive(Debug)]
 pub struct Machine {
     root: PathBuf,
+    debug_folders: Vec<PathBuf>,
     btf: OnceLock<Arc<Btf>>,
     modules: Mutex<HashMap<String, Arc<Btf>>>,
     kallsyms: OnceLock<Kallsyms>,
@@ -31,12 +32,24 @@ impl Machine {
     pub fn at(root: impl Into<PathBuf>) -> Machine {
         Machine {
             root: root.into(),
+            debug_folders: Vec::new(),
             btf: OnceLock::new(),
             modules: Mutex::default(),
             kallsyms: OnceLock::new(),
             tracefs: OnceLock::new(),
             binaries: Mutex::default(),
         }
+    }
+
+    /// Debug files are looked for in these folders first, then where distributions put them.
+    pub fn with_debug_folders(mut self, folders: Vec<PathBuf>) -> Machine {
+        self.debug_folders = folders;
+        self
+    }
+
+    /// Further folders of debug files.
+    pub fn debug_folders(&self) -> &[PathBuf] {
+        &self.debug_folders
     }
 
     /// The root folder.

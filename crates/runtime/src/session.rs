@@ -6,12 +6,12 @@
 
 mod events;
 mod helper_errors;
+mod options;
 mod trials;
 mod watch;
 
 use crate::actions::{Actions, Asked};
-use crate::attach::{AttachFailure, Attached, Attacher, Attachment};
-use crate::child::Child;
+use crate::attach::{Attached, Attacher, Attachment};
 use crate::error::{Error, Result};
 use crate::load::{Loaded, load};
 use crate::maps::Table;
@@ -34,87 +34,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use watch::{News, Watch};
 
-/// How a session is to run.
-#[derive(Debug, Default)]
-pub struct Options {
-    /// Whom the script is about, beside the filters in its programs.
-    pub target: Target,
-    /// SIGINT and SIGTERM end the session, a second one the process. Off for sessions inside of other programs.
-    pub handle_signals: bool,
-    /// `system()` runs commands.
-    pub allow_unsafe: bool,
-    /// Which failures of helpers are told.
-    pub helper_errors: HelperErrorLevel,
-    /// Attach, say so, and leave: nothing of the script runs.
-    pub dry_run: bool,
-    /// The verifier's logs are asked for and passed to `progress`.
-    pub verifier_logs: bool,
-    /// Is told each step until the session runs.
-    pub progress: Progress,
-    /// Run `test:` or `bench:` probes instead of tracing.
-    pub trials: Trials,
-}
-
-/// `--test`, `--bench`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Trials {
-    /// Trace.
-    #[default]
-    None,
-    /// Each `test:` probe once; the exit code is 1 if one fails.
-    Tests,
-    /// Each `bench:` probe often.
-    Benchmarks,
-}
-
-/// A process that the session is about and that ends it.
-#[derive(Debug, Default)]
-pub enum Target {
-    /// Everything.
-    #[default]
-    None,
-    /// `-p`
-    Process(u32),
-    /// `-c`
-    Child(Child),
-}
-
-impl Target {
-    fn pid(&self) -> Option<u32> {
-        match self {
-            Target::None => None,
-            Target::Process(pid) => Some(*pid),
-            Target::Child(child) => Some(child.pid()),
-        }
-    }
-}
-
-/// `-k`, `--no-warnings`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HelperErrorLevel {
-    /// None.
-    Silent,
-    /// Those that lose results, such as a full map.
-    #[default]
-    Losses,
-    /// All.
-    All,
-}
-
-/// How a session ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Of `exit(code)`, else 0.
-    pub exit_code: i32,
-    /// Events that did not fit into the buffer.
-    pub lost_events: u64,
-    /// Events whose bytes made no sense.
-    pub malformed_events: u64,
-    /// Places that could not be attached although `missing_probes` let it pass.
-    pub failures: Vec<AttachFailure>,
-    /// Paths at which iterators were left behind.
-    pub pins: Vec<String>,
-}
+pub use options::{HelperErrorLevel, Options, Outcome, Target, Trials};
 
 /// Ends a session from another thread.
 #[derive(Clone, Debug)]
@@ -222,6 +142,10 @@ impl Run<'_, '_> {
         }
         let is_over = self.exit_code.is_some();
         if !is_over {
+            // The first events already have stacks that can be walked.
+            for pid in options.watched_pids() {
+                self.look_at(pid)?;
+            }
             if let Some(pid) = pid {
                 self.look_at(pid)?;
             }

@@ -49,7 +49,7 @@ impl<'a> Symbols<'a> {
             object,
             machine,
             tables,
-            user: RefCell::new(UserSymbols::new(&object.settings)),
+            user: RefCell::new(UserSymbols::new(&object.settings, machine.debug_folders())),
             users: OnceCell::new(),
             cgroups: RefCell::default(),
             boot_offset_ns: fathom_machine::process::boot_offset_ns(),

@@ -96,7 +96,7 @@ fn check_unwound(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
             Diagnostic::warning(
                 "needs-process",
                 call.span,
-                "`dw_ustack` knows the process of -p or -c only",
+                "`dw_ustack` knows the processes of -p, -c and --dwarf-pid only",
             )
             .label("stacks of all other processes are empty"),
         );

@@ -49,12 +49,6 @@ pub struct Options {
     /// USDT semaphores are always raised by file here, for every process
     #[arg(long, help_heading = "Target")]
     pub usdt_file_activation: bool,
-    /// Unwind this process by its DWARF tables too
-    #[arg(long, value_name = "PID", help_heading = "Target")]
-    pub dwarf_pid: Vec<u32>,
-    /// Accepted; debug files are found where distributions put them
-    #[arg(long, value_name = "DIR[:DIR]")]
-    pub debuginfo: Vec<String>,
     /// Accepted; the kernel's types come from BTF, not from headers
     #[arg(short = 'I', value_name = "DIR", help_heading = "Script")]
     pub include_dir: Vec<String>,

@@ -57,9 +57,9 @@ pub(super) struct Watch {
     last_events: Option<Instant>,
 }
 
-/// Upcoming looks at the target process.
+/// Upcoming looks at the target process, and at others that are watched.
 struct Looks {
-    pid: u32,
+    pids: Vec<u32>,
     done: usize,
     next: Instant,
 }
@@ -98,8 +98,14 @@ impl Watch {
         if let Some(target) = &target {
             add(target.as_fd(), END)?;
         }
-        let looks = options.target.pid().map(|pid| Looks {
-            pid,
+        let pids: Vec<u32> = options
+            .target
+            .pid()
+            .into_iter()
+            .chain(options.watched.iter().copied())
+            .collect();
+        let looks = (!pids.is_empty()).then(|| Looks {
+            pids,
             done: 0,
             next: Instant::now(),
         });
@@ -122,7 +128,9 @@ impl Watch {
             .map(|looks| looks.next.saturating_duration_since(Instant::now()));
         let ready = self.poll.wait(until_look).map_err(Error::Events)?;
         let mut news = Vec::new();
-        news.extend(self.looks.as_mut().and_then(Looks::due));
+        if let Some(looks) = &mut self.looks {
+            looks.due(&mut news);
+        }
         if ready.contains(&EVENTS) {
             self.gather();
             news.push(News::Events);
@@ -187,13 +195,13 @@ fn read_to_end(mut iterator: File) {
 }
 
 impl Looks {
-    fn due(&mut self) -> Option<News> {
+    fn due(&mut self, news: &mut Vec<News>) {
         let now = Instant::now();
         if now < self.next {
-            return None;
+            return;
         }
         self.next = now + LOOKS.get(self.done).copied().unwrap_or(LOOK_EVERY);
         self.done += 1;
-        Some(News::LookAtTarget(self.pid))
+        news.extend(self.pids.iter().map(|pid| News::LookAtTarget(*pid)));
     }
 }

@@ -53,9 +53,15 @@ struct Opened {
     _file: Option<File>,
 }
 
+/// Where distributions put debug files.
+const DEBUG_FOLDERS: [&str; 2] = ["/usr/lib/debug", "/lib/debug"];
+
 impl UserSymbols {
-    pub(super) fn new(settings: &Settings) -> UserSymbols {
+    /// Debug files are looked for in `debug_folders` first.
+    pub(super) fn new(settings: &Settings, debug_folders: &[PathBuf]) -> UserSymbols {
+        let places = debug_folders.iter().map(PathBuf::as_path);
         let symbolizer = Symbolizer::builder()
+            .set_debug_dirs(Some(places.chain(DEBUG_FOLDERS.map(Path::new))))
             .enable_code_info(settings.show_debug_info)
             .enable_inlined_fns(settings.show_debug_info)
             .enable_demangling(settings.demangle)

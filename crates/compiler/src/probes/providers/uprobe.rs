@@ -372,7 +372,7 @@ fn in_debug_file(
 ) -> Result<Vec<Found>, Failure> {
     let elf = target.elf;
     let debug = elf
-        .find_debug_file(expander.machine.root(), &[])
+        .find_debug_file(expander.machine.root(), expander.machine.debug_folders())
         .ok()
         .and_then(|path| expander.machine.elf(&path).ok());
     let place = debug.and_then(|debug| elf.file_offset(debug.find_function(name)?.address));

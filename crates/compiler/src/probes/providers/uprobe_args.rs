@@ -157,7 +157,9 @@ fn debug_info(expander: &Expander<'_>, elf: &Arc<Elf>) -> Result<Arc<DebugInfo>>
     if let Some(known) = expander.debug_infos.borrow().get(elf.path()) {
         return Ok(known.clone());
     }
-    let found = Arc::new(DebugInfo::find(elf, expander.machine.root(), &[])?);
+    let machine = expander.machine;
+    let found = DebugInfo::find(elf, machine.root(), machine.debug_folders())?;
+    let found = Arc::new(found);
     expander
         .debug_infos
         .borrow_mut()
