@@ -143,7 +143,7 @@ fn without_a_process_that_is_said() {
         .expect("the fathom command starts");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
-        errors.contains("`dw_ustack` knows the process of -p or -c only"),
+        errors.contains("`dw_ustack` knows the processes of -p, -c and --dwarf-pid only"),
         "{errors}"
     );
 }
