@@ -12,6 +12,7 @@
 //! | `text` | types as tracefs writes them |
 //! | `kernel` | BTF |
 //! | `debug` | DWARF |
+//! | `uapi` | macros of the kernel's headers |
 //! | `bytes` | the one place where a type becomes a [`fathom_bpf::Layout`] |
 //!
 //! **Spaces.** A pointer that is a member has [`Space::Unknown`] unless the kernel marked it `__user`: it points into the same
@@ -30,6 +31,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 mod text;
+mod uapi;
 
 pub use debug::GraphId;
 pub use named::{DEFAULT_STACK_LIMIT, TypeofFn, language_type};
@@ -254,15 +256,17 @@ impl<'m> Types<'m> {
         ))
     }
 
-    /// A constant of a `#define` of the script.
+    /// A constant of a `#define` of the script, or of the kernel's headers.
     pub fn constant(&self, name: &str) -> Option<Constant> {
         self.script
             .constant(name, &mut |name| self.kernel_constant(name))
+            .or_else(|| uapi::value(name).map(|value| Constant::Int(value.into())))
     }
 
     fn kernel_constant(&self, name: &str) -> Option<i128> {
-        let (_, found) = self.machine.enumerator(name).ok()??;
-        Some(i128::from(found.value))
+        let known = self.machine.enumerator(name).ok().flatten();
+        let value = known.map(|(_, found)| found.value);
+        value.or_else(|| uapi::value(name)).map(i128::from)
     }
 
     fn entry(&self, of: StructRef) -> Option<Rc<Entry>> {
