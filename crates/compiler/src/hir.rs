@@ -75,6 +75,8 @@ pub struct VariableInfo {
     pub span: SourceSpan,
     /// Used inside a loop body that becomes a callback, but declared outside of it (or in another callback).
     pub is_captured: bool,
+    /// Zero from the start of the program: it is read where an assignment in an inner block need not have run.
+    pub starts_zero: bool,
 }
 
 /// Statements with an optional value.

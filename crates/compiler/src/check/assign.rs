@@ -49,7 +49,9 @@ impl Checker<'_, '_> {
                     text: name.to_owned(),
                     span: target.span,
                 };
-                self.declare(&name, Type::Unknown)
+                let variable = self.declare(&name, Type::Unknown);
+                self.implicit_variables.insert(variable);
+                variable
             }
         };
         if matches!(value.ty, Type::None) || value.ty.is_aggregation() {

@@ -148,6 +148,12 @@ impl Checker<'_, '_> {
 
     fn variable(&mut self, name: &str, expr: &ast::Expr) -> Expr {
         let Some(variable) = self.lookup(name) else {
+            if self.hoist(name, expr.span) {
+                return Expr {
+                    ty: Type::Unknown,
+                    ..Expr::error(span(expr.span))
+                };
+            }
             let names: Vec<String> = self
                 .scopes
                 .iter()

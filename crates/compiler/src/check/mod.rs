@@ -68,12 +68,18 @@ pub struct Checker<'a, 'm> {
     map_names: HashMap<String, MapRef>,
     /// Types learned in earlier rounds: per group, per variable in order of declaration.
     learned: Vec<Vec<Type>>,
+    /// By group: variables that are assigned in inner blocks and read outside of them, with the first such place.
+    hoisted: Vec<BTreeMap<String, Span>>,
+    /// Variables of blocks that ended, in the body at hand.
+    ended: BTreeSet<String>,
     group_index: usize,
     variables: Vec<VariableInfo>,
     /// Callback depth at which each variable was declared.
     variable_depth: Vec<u32>,
     /// Variables whose type was written: assignments do not widen it.
     typed_variables: HashSet<VariableRef>,
+    /// Variables that came to be by an assignment, without `let`.
+    implicit_variables: HashSet<VariableRef>,
     scopes: Vec<HashMap<String, VariableRef>>,
     loop_depth: u32,
     callback_depth: u32,
@@ -175,10 +181,13 @@ impl<'a, 'm> Checker<'a, 'm> {
             maps: Maps::default(),
             map_names: HashMap::new(),
             learned: vec![Vec::new(); input.groups.len()],
+            hoisted: vec![BTreeMap::new(); input.groups.len()],
+            ended: BTreeSet::new(),
             group_index: 0,
             variables: Vec::new(),
             variable_depth: Vec::new(),
             typed_variables: HashSet::new(),
+            implicit_variables: HashSet::new(),
             scopes: Vec::new(),
             loop_depth: 0,
             callback_depth: 0,
@@ -204,22 +213,65 @@ impl<'a, 'm> Checker<'a, 'm> {
         self.variables.clear();
         self.variable_depth.clear();
         self.typed_variables.clear();
+        self.implicit_variables.clear();
+        self.ended.clear();
         self.scopes = vec![HashMap::new()];
+        let hoisted = self.hoisted[self.group_index].len();
+        self.declare_hoisted();
         let predicate = probe
             .predicate
             .as_ref()
             .map(|predicate| self.condition(predicate));
         let block = self.block(&probe.body);
-        self.learned[self.group_index] = self
-            .variables
-            .iter()
-            .map(|variable| variable.ty.clone())
-            .collect();
+        // With another one at the front, variables are numbered anew.
+        let is_renumbered = self.hoisted[self.group_index].len() != hoisted;
+        self.learned[self.group_index] = match is_renumbered {
+            true => Vec::new(),
+            false => self.variables.iter().map(|info| info.ty.clone()).collect(),
+        };
         Body {
             variables: std::mem::take(&mut self.variables),
             predicate,
             block,
         }
+    }
+
+    /// Older scripts read variables behind the blocks that assign them; they live through the whole body.
+    fn declare_hoisted(&mut self) {
+        for (text, at) in self.hoisted[self.group_index].clone() {
+            self.report(
+                Diagnostic::warning(
+                    "variable-scope",
+                    at,
+                    format!("`${text}` is assigned in inner blocks only"),
+                )
+                .label("zero here if none of them ran")
+                .help(format!("write `let ${text};` before them")),
+            );
+            let name = ast::Name { text, span: at };
+            let variable = self.declare(&name, Type::Unknown);
+            self.variables[variable.0 as usize].starts_zero = true;
+        }
+    }
+
+    /// Leaves the innermost scope.
+    fn end_scope(&mut self) {
+        let scope = self.scopes.pop().unwrap_or_default();
+        for (name, variable) in scope {
+            if self.implicit_variables.contains(&variable) {
+                self.ended.insert(name);
+            }
+        }
+    }
+
+    /// Notes that a variable is read behind its blocks; the next round knows it from the start. Says whether that helps.
+    fn hoist(&mut self, name: &str, at: Span) -> bool {
+        if self.is_final || !self.ended.contains(name) {
+            return false;
+        }
+        self.hoisted[self.group_index].insert(name.to_owned(), at);
+        self.changed = true;
+        true
     }
 
     /// Whether the place at hand is inside a loop whose body becomes a callback.
@@ -326,6 +378,7 @@ impl<'a, 'm> Checker<'a, 'm> {
             ty,
             span: span(name.span),
             is_captured: false,
+            starts_zero: false,
         });
         self.variable_depth.push(self.callback_depth);
         if let Some(scope) = self.scopes.last_mut() {

@@ -18,7 +18,7 @@ impl Checker<'_, '_> {
     pub(super) fn block(&mut self, block: &ast::Block) -> Block {
         self.scopes.push(HashMap::new());
         let result = self.block_here(block);
-        self.scopes.pop();
+        self.end_scope();
         result
     }
 
@@ -232,7 +232,7 @@ impl Checker<'_, '_> {
         let variable = self.declare(name, Type::Unknown);
         self.variables[variable.0 as usize].ty = ty;
         let body = self.block(body);
-        self.scopes.pop();
+        self.end_scope();
         self.callback_depth -= 1;
         self.loop_depth -= 1;
         (variable, body)

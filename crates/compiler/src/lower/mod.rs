@@ -197,6 +197,11 @@ impl Frame {
 impl<'a, 'm> Lowerer<'a, 'm> {
     fn main_body(&mut self) {
         let body = self.body;
+        for (index, variable) in body.variables.iter().enumerate() {
+            if variable.starts_zero {
+                self.zero_variable(VariableRef(index as u32));
+            }
+        }
         if self.group.context.is_packet() {
             self.headers = Some(self.find_headers());
         }

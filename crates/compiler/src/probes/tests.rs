@@ -393,9 +393,9 @@ fn tracepoints_that_are_not_there() {
         expect![[r#"
             Error[no-tracepoint] there is no tracepoint `sched:sched_swich` (not on this machine)
               help: did you mean `sched:sched_switch`?
+            Error[bad-probe] `tracepoint` is written `tracepoint:SUBSYSTEM:EVENT` (not of that form)
             Error[no-tracepoint] no tracepoint matches `nosuch:*` (matches nothing on this machine)
               help: `fathom list 'tracepoint:*'` shows all
-            Error[bad-probe] `tracepoint` is written `tracepoint:SUBSYSTEM:EVENT` (not of that form)
         "#]],
     );
     let warn = Config {

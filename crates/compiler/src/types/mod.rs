@@ -24,6 +24,7 @@
 
 mod bytes;
 mod debug;
+mod headers;
 mod kernel;
 mod named;
 mod place;

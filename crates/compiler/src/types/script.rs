@@ -31,6 +31,8 @@ pub(super) struct ScriptTypes {
     enumerators: HashMap<String, (Arc<EnumType>, i64)>,
     typedefs: HashMap<String, CType>,
     defines: HashMap<String, Expr>,
+    /// Numbers that headers define; empty unless one is included.
+    from_headers: HashMap<&'static str, i64>,
     /// Values of `#define`s; `None` while one is being worked out.
     values: RefCell<HashMap<String, Option<i128>>>,
     /// How many `#define`s are being worked out, each for the one before.
@@ -40,6 +42,9 @@ pub(super) struct ScriptTypes {
 impl ScriptTypes {
     pub(super) fn new(defs: &CDefs) -> ScriptTypes {
         let mut script = ScriptTypes::default();
+        if !defs.includes.is_empty() {
+            script.from_headers = super::headers::CONSTANTS.iter().copied().collect();
+        }
         for record in &defs.records {
             let Some(name) = &record.name else { continue };
             let mut records = script.records.borrow_mut();
@@ -139,9 +144,10 @@ impl ScriptTypes {
         name: &str,
         outside: &mut dyn FnMut(&str) -> Option<i128>,
     ) -> Option<Constant> {
-        match &self.defines.get(name)?.kind {
-            ExprKind::Str(text) => Some(Constant::Str(text.clone())),
-            _ => self.define_value(name, outside).map(Constant::Int),
+        match self.defines.get(name).map(|define| &define.kind) {
+            Some(ExprKind::Str(text)) => Some(Constant::Str(text.clone())),
+            Some(_) => self.define_value(name, outside).map(Constant::Int),
+            None => self.header_value(name).map(Constant::Int),
         }
     }
 
@@ -160,8 +166,12 @@ impl ScriptTypes {
         }
         match self.enumerators.get(name) {
             Some((_, value)) => Some(i128::from(*value)),
-            None => outside(name),
+            None => self.header_value(name).or_else(|| outside(name)),
         }
+    }
+
+    fn header_value(&self, name: &str) -> Option<i128> {
+        self.from_headers.get(name).map(|value| i128::from(*value))
     }
 
     /// Each `#define` is worked out once; one that needs itself has no value, and nor have chains longer than any header's.
