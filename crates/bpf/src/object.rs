@@ -431,6 +431,8 @@ pub enum ActionKind {
     Exit { code: Option<Field> },
     /// `unwatch(address)`.
     Unwatch { address: Field },
+    /// A process was not seen before: what it has mapped is to be remembered, for addresses of it that are shown later.
+    LookAt { pid: Field },
     /// `skboutput(file, …)`: packet bytes as [`Layout::Buffer`](crate::Layout::Buffer) with the time before it.
     WritePacket {
         path: String,

@@ -109,6 +109,7 @@ fn action(lines: &LineTable, action: &Action) -> String {
         }
         ActionKind::Exit { code: Some(code) } => format!("Exit {}", field(code)),
         ActionKind::Unwatch { address } => format!("Unwatch {}", field(address)),
+        ActionKind::LookAt { pid } => format!("LookAt {}", field(pid)),
         ActionKind::WritePacket { path, time, packet } => {
             format!(
                 "WritePacket {path:?} time {} packet {}",

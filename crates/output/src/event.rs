@@ -77,6 +77,11 @@ pub enum Event<'a> {
         /// For the shell.
         code: i64,
     },
+    /// A process is seen for the first time.
+    LookAt {
+        /// In the initial pid namespace.
+        pid: u32,
+    },
     /// `unwatch(address)`
     Unwatch {
         /// Of the watchpoint.
@@ -212,6 +217,9 @@ impl Prepared {
             },
             ActionKind::Unwatch { address } => Event::Unwatch {
                 address: integer_of(address, event)? as u64,
+            },
+            ActionKind::LookAt { pid } => Event::LookAt {
+                pid: integer_of(pid, event)? as u32,
             },
             ActionKind::WritePacket { path, time, packet } => Event::Packet {
                 path,

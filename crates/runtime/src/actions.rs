@@ -147,6 +147,12 @@ impl<'a> Actions<'a> {
                     code.as_ref().and_then(integer).unwrap_or(0) as i32
                 ));
             }
+            ActionKind::LookAt { pid } => {
+                let pid = self.field(event, pid).as_ref().and_then(integer);
+                if let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()) {
+                    self.symbols.look_at(pid);
+                }
+            }
             ActionKind::Unwatch { address } => {
                 let address = self.field(event, address).as_ref().and_then(integer);
                 return Ok(address.map_or(Asked::Nothing, |address| Asked::Unwatch(address as u64)));

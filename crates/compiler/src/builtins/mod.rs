@@ -16,6 +16,7 @@ mod print;
 mod probe;
 mod process;
 mod search;
+mod seen;
 mod stack;
 pub(crate) mod strings;
 mod symbols;

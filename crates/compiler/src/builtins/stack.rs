@@ -114,6 +114,7 @@ fn lower_unwound(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, to: Option<Plac
 
 /// The number of a stack, the map it is in, and whose it is.
 fn store_user_stack(lowerer: &mut Lowerer<'_, '_>, place: Place, number: Value, map: Value) {
+    super::seen::remember_process(lowerer);
     let b = &mut lowerer.b;
     b.store(Width::B8, place.memory, place.base, place.offset, number);
     b.store(Width::B4, place.memory, place.base, place.offset + 8, map);

@@ -91,6 +91,7 @@ pub fn store_user_symbol(
     address: Value,
     to: Option<Place>,
 ) -> Rvalue {
+    super::seen::remember_process(lowerer);
     let place = to.unwrap_or_else(|| lowerer.temporary(16, "a symbol"));
     lowerer
         .b

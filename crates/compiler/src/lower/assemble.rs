@@ -15,6 +15,8 @@ use crate::types::Types;
 
 /// Stacks kept at a time, in each of the stack maps.
 const STACKS: u32 = 16384;
+/// Processes that are remembered at a time.
+const PROCESSES: u32 = 8192;
 /// Frames of a stack that the kernel records at most (`PERF_MAX_STACK_DEPTH`).
 pub const MAX_STACK_FRAMES: u32 = 127;
 
@@ -29,6 +31,7 @@ pub struct Assembly {
     lost: Option<MapId>,
     errors: Option<MapId>,
     start_time: Option<MapId>,
+    processes: Option<MapId>,
     stacks: Vec<(u32, MapId)>,
     unwind: Vec<(UnwindTable, MapId)>,
     /// By script map: where else its entries are.
@@ -58,6 +61,7 @@ impl Assembly {
             lost: None,
             errors: None,
             start_time: None,
+            processes: None,
             stacks: Vec::new(),
             unwind: Vec::new(),
             sides: Vec::new(),
@@ -204,6 +208,22 @@ impl Assembly {
             MapRole::StartTime,
         ));
         self.start_time = Some(map);
+        map
+    }
+
+    /// Processes whose mappings user space was told to remember: `u64 pid; u64 address space`.
+    pub fn processes(&mut self) -> MapId {
+        if let Some(processes) = self.processes {
+            return processes;
+        }
+        let map = self.add(plain(
+            "processes",
+            MapKind::LruHash,
+            (16, 8),
+            PROCESSES,
+            MapRole::Scratch,
+        ));
+        self.processes = Some(map);
         map
     }
 

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Processes that are remembered.
 const MAX_PROCESSES: usize = 8192;
+/// Programs that one process executed one after the other and that are remembered.
+const MAX_PROGRAMS: usize = 4;
 /// Files that are held open.
 const MAX_FILES: usize = 512;
 /// Symbolized addresses that are kept.
@@ -43,6 +45,8 @@ pub(super) struct UserSymbols {
 struct Seen {
     /// Code only, in order of address.
     mappings: Vec<Mapping>,
+    /// The same of programs that the process executed before, newest last.
+    before: Vec<Vec<Mapping>>,
     perf_map: Option<PerfMap>,
     at: Option<Instant>,
 }
@@ -101,7 +105,18 @@ impl UserSymbols {
                     .insert(id, open(&process.root(), process.folder(), mapping));
             }
         }
-        seen.mappings = mappings;
+        let program = |mappings: &[Mapping]| {
+            mappings
+                .first()
+                .map(|first| (first.inode, first.range.start))
+        };
+        let old = std::mem::replace(&mut seen.mappings, mappings);
+        if !old.is_empty() && program(&old) != program(&seen.mappings) {
+            seen.before.push(old);
+            if seen.before.len() > MAX_PROGRAMS {
+                seen.before.remove(0);
+            }
+        }
     }
 
     /// At least one frame; the innermost inlined function first.
@@ -127,10 +142,11 @@ impl UserSymbols {
     }
 
     fn mapping(&self, pid: u32, address: u64) -> Option<&Mapping> {
-        let mappings = &self.processes.get(&pid)?.mappings;
-        let after = mappings.partition_point(|mapping| mapping.range.start <= address);
-        let mapping = mappings.get(after.checked_sub(1)?)?;
-        mapping.range.contains(&address).then_some(mapping)
+        let seen = self.processes.get(&pid)?;
+        let newest_first = [&seen.mappings].into_iter().chain(seen.before.iter().rev());
+        newest_first
+            .filter_map(|mappings| mapping_at(mappings, address))
+            .next()
     }
 
     fn file_frames(
@@ -211,6 +227,12 @@ impl UserSymbols {
             ..frame
         }]
     }
+}
+
+fn mapping_at(mappings: &[Mapping], address: u64) -> Option<&Mapping> {
+    let after = mappings.partition_point(|mapping| mapping.range.start <= address);
+    let mapping = mappings.get(after.checked_sub(1)?)?;
+    mapping.range.contains(&address).then_some(mapping)
 }
 
 /// The file's own path if that leads to the same file from here, so that debug files beside it are found; else a descriptor of it.
