@@ -151,7 +151,12 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
         },
         &types,
     );
-    result.diagnostics.extend(checked.diagnostics);
+    let is_incomplete = result.has_errors();
+    let told = checked.diagnostics.into_iter();
+    // Without the probes that are missing, nobody knows what would be stored.
+    result
+        .diagnostics
+        .extend(told.filter(|problem| !(is_incomplete && problem.code == "undefined-map")));
     result.diagnostics.extend(types.take_problems());
     result.bodies = checked.bodies;
     result.maps = checked.maps;

@@ -1,14 +1,22 @@
 //! Scripts on the running kernel, through the `fathom` command as a user calls it. Needs root.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 
-/// Runs a script with further arguments. `None`: not root, and said so.
-fn run(script: &str, args: &[&str]) -> Option<Output> {
+/// Says so if not.
+fn is_root() -> bool {
     // /proc/self belongs to whoever asks.
     let is_root = std::fs::metadata("/proc/self")
         .is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
     if !is_root {
         println!("skipped: needs root");
+    }
+    is_root
+}
+
+/// Runs a script with further arguments. `None`: not root, and said so.
+fn run(script: &str, args: &[&str]) -> Option<Output> {
+    if !is_root() {
         return None;
     }
     let output = Command::new(env!("CARGO_BIN_EXE_fathom"))
@@ -140,4 +148,34 @@ fn a_wrong_script_is_explained() {
         text.contains("`struct task_struct` has no field `stat`"),
         "{text}"
     );
+}
+
+/// `ls` has long ended when the map is printed.
+#[test]
+fn stacks_of_ended_processes_have_names() {
+    if !is_root() {
+        return;
+    }
+    let script =
+        "uprobe:libc:malloc /comm == \"ls\"/ { @[ustack(1), usym(reg(\"ip\"))] = count(); }";
+    let mut session = Command::new(env!("CARGO_BIN_EXE_fathom"))
+        .args(["run", "-e", script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the fathom command starts");
+    let errors = BufReader::new(session.stderr.take().expect("standard error is a pipe"));
+    let attached = errors
+        .lines()
+        .map_while(Result::ok)
+        .find(|line| line.starts_with("Attached"));
+    assert!(attached.is_some(), "not attached");
+    let listed = Command::new("/bin/ls").arg("/").output();
+    assert!(listed.expect("ls starts").status.success());
+    // SAFETY: sends a signal to a child that was not waited for yet.
+    unsafe { libc::kill(session.id() as i32, libc::SIGINT) };
+    let output = session.wait_with_output().expect("the session ends");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("malloc+0"), "{text}");
+    assert!(!text.contains("0x"), "{text}");
 }

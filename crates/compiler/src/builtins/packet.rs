@@ -263,6 +263,8 @@ pub struct Headers {
 
 const ETH_HEADER: i64 = 14;
 const VLAN_TAG: i32 = 4;
+/// Offset of `__sk_buff::vlan_present`: 1 when a tag was taken out of the packet.
+const VLAN_PRESENT: i32 = 20;
 /// No header starts behind this: lets the verifier bound offsets.
 const MAX_OFFSET: i32 = 0xff;
 
@@ -328,7 +330,6 @@ impl Lowerer<'_, '_> {
 
     /// A tag that the network card took out of the packet (`__sk_buff::vlan_tci`).
     fn offloaded_vlan(&mut self, headers: &Headers) {
-        const VLAN_PRESENT: i32 = 20;
         const VLAN_TCI: i32 = 24;
         if !matches!(self.group.context.kind, ContextKind::SkBuff(_)) {
             return;
@@ -608,10 +609,23 @@ fn special(lowerer: &mut Lowerer<'_, '_>, field: &PacketField, headers: &Headers
             let priority = lowerer.b.binary(BinaryOp::Shr, tag, 13);
             lowerer.b.binary(BinaryOp::And, priority, 7)
         }
-        ("pkt", "len") => packet_length(lowerer),
+        ("pkt", "len") => length_with_tag(lowerer),
         ("pkt", _) => lowerer.packet_bounds().0,
         (_, name) => payload(lowerer, headers, name == "len"),
     }
+}
+
+/// As it is on the wire: a tag that was taken out counts.
+fn length_with_tag(lowerer: &mut Lowerer<'_, '_>) -> Value {
+    let length = packet_length(lowerer);
+    if !matches!(lowerer.group.context.kind, ContextKind::SkBuff(_)) {
+        return length;
+    }
+    let context = lowerer.context();
+    let b = &mut lowerer.b;
+    let tags = b.load(Width::B4, Memory::Context, context, VLAN_PRESENT);
+    let bytes = b.binary(BinaryOp::Mul, tags, VLAN_TAG);
+    b.binary(BinaryOp::Add, length, bytes)
 }
 
 fn packet_length(lowerer: &mut Lowerer<'_, '_>) -> Value {
