@@ -147,6 +147,8 @@ fn start(script: &str) -> Child {
             return child;
         }
     }
+    // It has closed its standard error: it is ending.
+    let _ = child.wait();
     panic!("{script}: not attached:\n{}", told.join("\n"));
 }
 
