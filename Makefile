@@ -10,8 +10,9 @@ BUILD   := scripts/build.sh
 .PHONY: demo test bench install dist clean fmt lint
 
 demo:
-	scripts/setup.sh build
-	fathom=$$($(BUILD)) && scripts/demo.sh "$$fathom"
+	@scripts/setup.sh build
+	@echo "building fathom; the first time this takes some minutes" >&2
+	@fathom=$$($(BUILD)) && scripts/demo.sh "$$fathom"
 
 # Compares with bpftrace on this machine and prints the ratios; some minutes.
 bench:

@@ -83,11 +83,25 @@ pub fn print(bytes: &[u8]) -> anyhow::Result<u8> {
 
 /// Shows diagnostics on standard error.
 pub fn show(source: &Source, diagnostics: &[Diagnostic], with_warnings: bool) {
-    let is_coloured = std::io::stderr().is_terminal();
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let is_coloured = is_coloured(
+        &variable("BPFTRACE_COLOR"),
+        &variable("NO_COLOR"),
+        std::io::stderr().is_terminal(),
+    );
     for diagnostic in diagnostics {
         if diagnostic.is_error() || with_warnings {
             eprint!("{}", report::render(source, diagnostic, is_coloured));
         }
+    }
+}
+
+/// bpftrace's own variable (`always`, `never`, `auto`) counts before <https://no-color.org>.
+fn is_coloured(bpftrace: &str, no_color: &str, is_terminal: bool) -> bool {
+    match bpftrace {
+        "always" => true,
+        "never" => false,
+        _ => is_terminal && no_color.is_empty(),
     }
 }
 
@@ -141,4 +155,27 @@ pub fn environment() -> std::collections::BTreeMap<String, String> {
     std::env::vars()
         .filter(|(name, _)| name.starts_with("BPFTRACE_"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_unless_somebody_says_otherwise() {
+        let cases = [
+            (("", "", true), true),
+            (("", "", false), false),
+            (("auto", "1", true), false),
+            (("always", "1", false), true),
+            (("never", "", true), false),
+        ];
+        for ((bpftrace, no_color, is_terminal), expected) in cases {
+            assert_eq!(
+                is_coloured(bpftrace, no_color, is_terminal),
+                expected,
+                "{bpftrace:?} {no_color:?} {is_terminal}"
+            );
+        }
+    }
 }
