@@ -90,7 +90,8 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
         let length = checker.integer(length);
         match length.as_int() {
             Some(constant) if constant >= 0 => {
-                size = (constant + 1).clamp(1, i64::from(max)) as u32
+                // The NUL is one of them.
+                size = constant.clamp(1, i64::from(max)) as u32
             }
             _ => args.push(length),
         }
@@ -197,7 +198,9 @@ fn text_limit(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, size: u32) -> Value
         return lowerer.b.constant(i64::from(size));
     };
     let length = lowerer.scalar(length);
-    let wanted = lowerer.b.binary(BinaryOp::Add, length, 1);
+    // No bytes at all would leave what was there before; one is the NUL.
+    let is_none = lowerer.b.compare(Compare::Eq, length, 0);
+    let wanted = lowerer.b.binary(BinaryOp::Add, length, is_none);
     at_most(lowerer, wanted, size)
 }
 

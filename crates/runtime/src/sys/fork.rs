@@ -3,9 +3,10 @@
 
 use super::poll::Poll;
 use super::{checked_libc, owned};
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, OsStr, c_char};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 /// How long a child may take to end by SIGTERM.
@@ -29,11 +30,13 @@ impl HeldChild {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
         pointers.push(std::ptr::null());
+        // Looked up here: attempts at other folders of `PATH` would be seen by the probes that are on when it starts.
+        let file = find_program(&argv[0]).unwrap_or_else(|| argv[0].clone());
         let (held, hold) = io::pipe()?;
         let (exec_error, report) = io::pipe()?;
         // SAFETY: the child calls only async-signal-safe functions until it becomes another program or ends.
         match checked_libc(unsafe { libc::fork() })? {
-            0 => become_program(&pointers, held, hold, report),
+            0 => become_program(&file, &pointers, held, hold, report),
             pid => Ok(HeldChild {
                 pid: pid as u32,
                 hold: Some(hold),
@@ -80,7 +83,23 @@ impl HeldChild {
     }
 }
 
+/// The program's path; `None` when `PATH` is not asked, or has no such program.
+fn find_program(name: &CStr) -> Option<CString> {
+    if name.to_bytes().contains(&b'/') {
+        return None;
+    }
+    let paths = std::env::var_os("PATH")?;
+    let name = OsStr::from_bytes(name.to_bytes());
+    std::env::split_paths(&paths)
+        .filter_map(|folder| CString::new(folder.join(name).into_os_string().into_vec()).ok())
+        .find(|path| {
+            // SAFETY: a NUL-terminated path.
+            unsafe { libc::access(path.as_ptr(), libc::X_OK) == 0 }
+        })
+}
+
 fn become_program(
+    file: &CStr,
     argv: &[*const c_char],
     held: PipeReader,
     hold: PipeWriter,
@@ -97,8 +116,8 @@ fn become_program(
     // Rust ignores SIGPIPE; programs expect the default.
     // SAFETY: sets a disposition, no handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    // SAFETY: `argv` ends with null and its strings live in this process's copy of memory.
-    unsafe { libc::execvp(argv[0], argv.as_ptr()) };
+    // SAFETY: `argv` ends with null and all strings live in this process's copy of memory.
+    unsafe { libc::execvp(file.as_ptr(), argv.as_ptr()) };
     let errno = io::Error::last_os_error()
         .raw_os_error()
         .unwrap_or(libc::ENOENT)
