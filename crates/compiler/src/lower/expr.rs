@@ -349,10 +349,15 @@ impl Lowerer<'_, '_> {
         size: u32,
         ty: &Type,
     ) -> Rvalue {
-        let Rvalue::Bytes(place) = base else {
-            return Rvalue::Scalar(self.b.constant(0));
-        };
         let whole = self.size_of(base_ty);
+        let place = match base {
+            Rvalue::Bytes(place) => place,
+            constant => {
+                let place = self.temporary(whole, "a constant to index");
+                self.store_rvalue(&constant, base_ty, place, base_ty);
+                place
+            }
+        };
         let skip = if matches!(base_ty, Type::Buffer { .. }) {
             4
         } else {
