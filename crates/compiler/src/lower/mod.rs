@@ -3,14 +3,17 @@
 //! Scalars are SSA values. Everything larger lies in memory: a stack slot when small, else the program's scratch memory
 //! (a per-CPU map value); kernel and user memory is only copied when a value is needed.
 
+mod aggregate;
 mod argument;
 pub mod assemble;
+mod buckets;
 mod compare;
 pub mod event;
 mod expr;
 mod loops;
 mod map;
 mod memory;
+mod merge;
 mod scratch;
 mod slots;
 mod statement;
