@@ -724,6 +724,11 @@ fn listing_searches() {
         ]
     );
     assert_eq!(names("software:*faults:*").len(), 6);
+    assert_eq!(
+        names("*:*:sched_s*"),
+        ["tracepoint:sched:sched_switch"],
+        "a kind that is left open must not let other names through"
+    );
     let verbose = ListOptions {
         verbose: true,
         ..ListOptions::default()

@@ -6,6 +6,7 @@ use fathom_machine::Machine;
 use fathom_machine::btf::{Kind, TypeId};
 use fathom_machine::kallsyms::KernelSymbol;
 use fathom_machine::pattern::Pattern;
+use fathom_machine::tracefs::Event;
 
 use super::{Job, Listings, ProbeListing, declaration, nothing};
 use crate::probes::providers::{event, kprobe, tracepoint};
@@ -25,17 +26,23 @@ pub(super) fn tracepoints<'a>(job: Job<'a, '_>) -> Listings<'a> {
     };
     let search = job.search.without_parts();
     let (machine, verbose) = (job.machine, job.options.verbose);
-    Box::new(events.into_iter().filter_map(move |event| {
-        if lone
-            .as_ref()
-            .is_some_and(|lone| !lone.matches(&event.subsystem) && !lone.matches(&event.name))
-        {
-            return None;
-        }
-        let name = format!("tracepoint:{}:{}", event.subsystem, event.name);
-        if !search.accepts(&name) {
-            return None;
-        }
+    let is_wanted = |event: &&Event| {
+        lone.as_ref()
+            .is_none_or(|lone| lone.matches(&event.subsystem) || lone.matches(&event.name))
+    };
+    let mut named: Vec<(String, &Event)> = events
+        .into_iter()
+        .filter(is_wanted)
+        .map(|event| {
+            (
+                format!("tracepoint:{}:{}", event.subsystem, event.name),
+                event,
+            )
+        })
+        .filter(|(name, _)| search.accepts(name))
+        .collect();
+    named.sort_unstable();
+    Box::new(named.into_iter().map(move |(name, event)| {
         let args = match verbose {
             true => tracepoint::listed_fields(machine, event)
                 .iter()
@@ -43,7 +50,7 @@ pub(super) fn tracepoints<'a>(job: Job<'a, '_>) -> Listings<'a> {
                 .collect(),
             false => Vec::new(),
         };
-        Some(ProbeListing { name, args })
+        ProbeListing { name, args }
     }))
 }
 

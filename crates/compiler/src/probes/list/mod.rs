@@ -41,10 +41,11 @@ impl ProbeListing {
     }
 }
 
-/// `char comm[16]` for a type `char[16]`; pointers keep a blank on both sides of the star, as bpftrace writes them.
+/// `char comm[16]` for a type `char[16]`; pointers keep a blank on both sides of the star and arrays without a length their
+/// brackets (`__data_loc char[] name`), as bpftrace writes them.
 fn declaration(ty: &str, name: &str) -> String {
     match ty.split_once('[') {
-        Some((element, length)) if !element.contains('(') => {
+        Some((element, length)) if !element.contains('(') && !length.starts_with(']') => {
             format!("{element} {name}[{length}")
         }
         _ => format!("{ty} {name}"),
@@ -149,9 +150,9 @@ impl Search {
             .collect()
     }
 
-    /// Without a colon the whole name is searched.
+    /// The whole name is looked at where the search does not name one kind.
     fn accepts(&self, name: &str) -> bool {
-        self.provider.is_some() || self.text.matches(name)
+        self.provider.as_ref().is_some_and(Pattern::is_literal) || self.text.matches(name)
     }
 }
 
