@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use fathom::Source;
+use fathom_bpf::Object;
 use fathom_compiler::probes::Mode;
 use fathom_compiler::{Compiled, Options};
 use fathom_machine::Machine;
@@ -89,9 +90,21 @@ fn run(plan: &Plan<'_>, heartbeat: &Heartbeat) -> anyhow::Result<Ended> {
     }
     commands::show(&plan.source, &compiled.diagnostics, !tracing.no_warnings);
     (plan.inspect)(&plan.source, &compiled)?;
-    let Some(mut object) = compiled.object else {
+    let Some(object) = compiled.object else {
         return Ok(Ended::WrongScript);
     };
+    let options = session_options(plan, child, heartbeat);
+    session(plan, object, &machine, options)
+}
+
+/// Loads the object and runs it to its end.
+fn session(
+    plan: &Plan<'_>,
+    mut object: Object,
+    machine: &Machine,
+    options: fathom_runtime::Options,
+) -> anyhow::Result<Ended> {
+    let tracing = plan.tracing;
     if plan.trials != Trials::None {
         object.attach_points.retain(|point| {
             let name = point.name.split_once(':').map_or("", |(_, name)| name);
@@ -99,7 +112,25 @@ fn run(plan: &Plan<'_>, heartbeat: &Heartbeat) -> anyhow::Result<Ended> {
         });
     }
     let printer = Printer::new(tracing.output_format(), &object.settings.string_trailer);
-    let options = fathom_runtime::Options {
+    let session = Session::load(object, machine, options)?;
+    let mut output = Output::new(printer, results(tracing)?, std::io::stderr())
+        .buffering(tracing.output_buffering())
+        .quiet(tracing.quiet);
+    let outcome = session.run(&mut output)?;
+    for pin in &outcome.pins {
+        eprintln!("pinned at {pin}: read it with `cat`, take it away with `rm`");
+    }
+    // A shell sees eight bits of it.
+    Ok(Ended::Done((outcome.exit_code & 0xff) as u8))
+}
+
+fn session_options(
+    plan: &Plan<'_>,
+    child: Option<Child>,
+    heartbeat: &Heartbeat,
+) -> fathom_runtime::Options {
+    let tracing = plan.tracing;
+    fathom_runtime::Options {
         target: match (tracing.pid, child) {
             (_, Some(child)) => Target::Child(child),
             (Some(pid), None) => Target::Process(pid),
@@ -113,17 +144,7 @@ fn run(plan: &Plan<'_>, heartbeat: &Heartbeat) -> anyhow::Result<Ended> {
         verifier_logs: plan.verifier_logs,
         progress: progress(tracing.verbose, heartbeat),
         trials: plan.trials,
-    };
-    let session = Session::load(object, &machine, options)?;
-    let mut output = Output::new(printer, results(tracing)?, std::io::stderr())
-        .buffering(tracing.output_buffering())
-        .quiet(tracing.quiet);
-    let outcome = session.run(&mut output)?;
-    for pin in &outcome.pins {
-        eprintln!("pinned at {pin}: read it with `cat`, take it away with `rm`");
     }
-    // A shell sees eight bits of it.
-    Ok(Ended::Done((outcome.exit_code & 0xff) as u8))
 }
 
 fn compile_options(plan: &Plan<'_>, machine: &Machine) -> anyhow::Result<Options> {

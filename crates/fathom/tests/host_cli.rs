@@ -597,7 +597,7 @@ fn debug_files_are_found_in_folders_that_are_named() {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/demo/ledger.c");
     let (binary, debug) = (name("ledger"), name("debug"));
     let build = format!(
-        "mkdir {debug} && cc -O1 -g -o {binary} {source} && objcopy --only-keep-debug {binary} {debug}/ledger.debug \
+        "mkdir {debug} && cc -O1 -g -o {binary} {source} && cp {binary} {debug}/../whole && objcopy --only-keep-debug {binary} {debug}/ledger.debug \
          && strip -g {binary} && objcopy --add-gnu-debuglink={debug}/ledger.debug {binary}"
     );
     let built = run("sh", &["-c", &build]);
@@ -607,6 +607,14 @@ fn debug_files_are_found_in_folders_that_are_named() {
     let arguments = ["run", "-q", "-e", &script, "-c", &command];
     let without = fathom(&arguments);
     assert_eq!(without.code, Some(1), "{}", without.out);
+    let listed = fathom(&["list", "-v", &format!("uprobe:{debug}/../whole:deposit")]);
+    assert!(
+        listed.out.ends_with(
+            ":deposit\n    struct account* account\n    const char* owner\n    long int cents\n"
+        ),
+        "{}",
+        listed.out
+    );
     let with = fathom(&[&arguments[..], &["--debuginfo", &debug]].concat());
     assert_eq!(with.code, Some(0), "{}", with.err);
     assert!(with.out.contains("@[ada]: "), "{}", with.out);

@@ -62,46 +62,43 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     super::print(text.as_bytes())
 }
 
+/// Rows of `bpftrace --info`.
+type Rows = [(&'static str, Feature)];
+
+const HELPERS: &Rows = &[
+    ("loop", Feature::BpfLoop),
+    ("for_each_map_elem", Feature::ForEachMapElem),
+    ("get_tai_ns", Feature::KtimeTai),
+    ("get_attach_cookie", Feature::AttachCookie),
+];
+const KINDS: &Rows = &[
+    ("kprobe", Feature::Kprobe),
+    ("kprobe_multi", Feature::KprobeMulti),
+    ("kprobe_session", Feature::KprobeSession),
+    ("uprobe", Feature::Uprobe),
+    ("uprobe_multi", Feature::UprobeMulti),
+    ("fentry", Feature::Trampoline),
+    ("iter", Feature::Iterator),
+];
+
 /// `bpftrace --info`: the same under the headings that bpftrace has.
 pub fn bpftrace(version: &str) -> anyhow::Result<u8> {
     let report = Report::new(&fathom::this_machine());
-    let mut text = format!("System\n  OS: Linux {}\n  Arch: x86_64\n\n", report.kernel);
     let own = env!("CARGO_PKG_VERSION");
-    let _ = writeln!(
-        text,
-        "Build\n  version: {version} (fathom v{own})\n  LLVM: none, own compiler\n"
-    );
-    let section = |title: &str, rows: &[(&str, Feature)]| {
-        let lines = rows
-            .iter()
-            .map(|(name, feature)| format!("  {name}: {}\n", report.answer(*feature)));
-        format!("{title}\n{}\n", lines.collect::<String>())
+    let mut sources = report.sources.iter();
+    let btf = sources.any(|source| source.name == "BTF" && source.is_there);
+    let section = |rows: &Rows| -> String {
+        rows.iter()
+            .map(|(name, feature)| format!("  {name}: {}\n", report.answer(*feature)))
+            .collect()
     };
-    text += &section(
-        "Kernel helpers",
-        &[
-            ("loop", Feature::BpfLoop),
-            ("for_each_map_elem", Feature::ForEachMapElem),
-            ("get_tai_ns", Feature::KtimeTai),
-            ("get_attach_cookie", Feature::AttachCookie),
-        ],
-    );
-    let btf = report
-        .sources
-        .iter()
-        .any(|source| source.name == "BTF" && source.is_there);
-    let _ = writeln!(text, "Kernel features\n  btf: {}\n", yes_or_no(btf));
-    text += &section(
-        "Probe types",
-        &[
-            ("kprobe", Feature::Kprobe),
-            ("kprobe_multi", Feature::KprobeMulti),
-            ("kprobe_session", Feature::KprobeSession),
-            ("uprobe", Feature::Uprobe),
-            ("uprobe_multi", Feature::UprobeMulti),
-            ("fentry", Feature::Trampoline),
-            ("iter", Feature::Iterator),
-        ],
+    let text = format!(
+        "System\n  OS: Linux {}\n  Arch: x86_64\n\nBuild\n  version: {version} (fathom v{own})\n  LLVM: none, own compiler\n\n\
+         Kernel helpers\n{}\nKernel features\n  btf: {}\n\nProbe types\n{}\n",
+        report.kernel,
+        section(HELPERS),
+        yes_or_no(btf),
+        section(KINDS)
     );
     super::print(text.as_bytes())
 }

@@ -1,12 +1,17 @@
 //! Functions and static probes of programs and libraries.
 
-use fathom_machine::Pid;
-use fathom_machine::pattern::Pattern;
+use std::sync::Arc;
 
-use super::{Job, Listings, ProbeListing, declaration, nothing};
+use fathom_machine::dwarf::DebugInfo;
+use fathom_machine::elf::{Binary, Elf, Function};
+use fathom_machine::pattern::Pattern;
+use fathom_machine::usdt::UsdtProbe;
+use fathom_machine::{Machine, Pid};
+
+use super::{Job, Listings, ProbeListing, Search, declaration, nothing};
 
 /// The files of a search in user space: named in it, else those of the process.
-fn files(job: &Job<'_, '_>, named: Option<&str>) -> Vec<fathom_machine::elf::Binary> {
+fn files(job: &Job<'_, '_>, named: Option<&str>) -> Vec<Binary> {
     let pid = job.options.pid.map(Pid);
     let is_open = named.is_none_or(|name| name.is_empty() || name == "*");
     match (named, pid) {
@@ -20,13 +25,21 @@ fn files(job: &Job<'_, '_>, named: Option<&str>) -> Vec<fathom_machine::elf::Bin
     }
 }
 
+/// What is asked of each file, for functions.
+struct Functions<'a> {
+    machine: &'a Machine,
+    provider: &'static str,
+    search: Search,
+    pattern: Pattern,
+    /// By their names in C++.
+    is_cpp: bool,
+    verbose: bool,
+}
+
 pub(super) fn functions<'a>(job: Job<'a, '_>) -> Listings<'a> {
     // A search for all kinds of probes is not one for return probes of every function again.
-    let is_all = job
-        .search
-        .provider
-        .as_ref()
-        .is_none_or(|provider| !provider.is_literal());
+    let is_named = |provider: &Pattern| provider.is_literal();
+    let is_all = !job.search.provider.as_ref().is_some_and(is_named);
     if is_all && job.provider == "uretprobe" {
         return nothing(job);
     }
@@ -37,54 +50,84 @@ pub(super) fn functions<'a>(job: Job<'a, '_>) -> Listings<'a> {
         ([binary, .., function], _) => (Some(binary.as_str()), function.as_str()),
         ([], _) => (None, "*"),
     };
-    let is_cpp = parts.len() > 2 && parts[1] == "cpp";
-    let pattern = Pattern::new(if function.is_empty() { "*" } else { function });
-    let (search, provider, machine) = (job.search.without_parts(), job.provider, job.machine);
-    Box::new(files(&job, binary).into_iter().flat_map(move |file| {
-        let Ok(elf) = machine.elf(&file.path) else {
+    let asked = Functions {
+        machine: job.machine,
+        provider: job.provider,
+        search: job.search.without_parts(),
+        pattern: Pattern::new(if function.is_empty() { "*" } else { function }),
+        is_cpp: parts.len() > 2 && parts[1] == "cpp",
+        verbose: job.options.verbose,
+    };
+    let files = files(&job, binary).into_iter();
+    Box::new(files.flat_map(move |file| asked.of_file(&file)))
+}
+
+impl Functions<'_> {
+    fn of_file(&self, file: &Binary) -> Vec<ProbeListing> {
+        let Ok(elf) = self.machine.elf(&file.path) else {
             return Vec::new();
         };
-        let matching: Vec<_> = if is_cpp {
-            elf.match_demangled(&pattern).collect()
-        } else {
-            elf.match_functions(&pattern).collect()
+        let matching: Vec<Function<'_>> = match self.is_cpp {
+            true => elf.match_demangled(&self.pattern).collect(),
+            false => elf.match_functions(&self.pattern).collect(),
         };
-        let prefix = format!(
-            "{provider}:{}:{}",
-            file.shown.display(),
-            if is_cpp { "cpp:" } else { "" }
-        );
-        let name = |function: &fathom_machine::elf::Function<'_>| match function.demangled() {
-            Some(text) if is_cpp => format!("{prefix}\"{text}\""),
-            _ => format!(
-                "{prefix}{}",
-                function
-                    .names()
-                    .find(|name| pattern.matches(name))
-                    .unwrap_or(function.name())
-            ),
+        let debug = self.debug_info(&elf);
+        let listing = |function: &Function<'_>| ProbeListing {
+            name: self.name(file, function),
+            args: debug
+                .as_ref()
+                .map_or_else(Vec::new, |debug| parameters(debug, function)),
         };
-        let mut names: Vec<String> = matching
+        let mut listed: Vec<ProbeListing> = matching
             .iter()
-            .map(name)
-            .filter(|name| search.accepts(name))
+            .map(listing)
+            .filter(|listing| self.search.accepts(&listing.name))
             .collect();
-        names.sort_unstable();
-        names
-            .into_iter()
-            .map(ProbeListing::named)
-            .collect::<Vec<_>>()
-    }))
+        listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        listed
+    }
+
+    fn debug_info(&self, elf: &Arc<Elf>) -> Option<DebugInfo> {
+        if !self.verbose || self.provider != "uprobe" {
+            return None;
+        }
+        DebugInfo::find(elf, self.machine.root(), self.machine.debug_folders()).ok()
+    }
+
+    fn name(&self, file: &Binary, function: &Function<'_>) -> String {
+        let (provider, shown) = (self.provider, file.shown.display());
+        match function.demangled() {
+            Some(text) if self.is_cpp => format!("{provider}:{shown}:cpp:\"{text}\""),
+            _ => {
+                let asked = function.names().find(|name| self.pattern.matches(name));
+                let name = asked.unwrap_or(function.name());
+                format!("{provider}:{shown}:{name}")
+            }
+        }
+    }
+}
+
+/// As the debug information has them; bpftrace writes no blank before a star here.
+fn parameters(debug: &DebugInfo, function: &Function<'_>) -> Vec<String> {
+    let Ok(Some(found)) = debug.function_at(function.address) else {
+        return Vec::new();
+    };
+    let parameters = found.parameters.iter();
+    let text = |parameter: &fathom_machine::dwarf::Parameter| {
+        let ty = found.types.name(parameter.type_index).replace(" *", "*");
+        declaration(&ty, &parameter.name)
+    };
+    parameters
+        .filter(|parameter| !parameter.is_result)
+        .map(text)
+        .collect()
 }
 
 pub(super) fn static_probes<'a>(job: Job<'a, '_>) -> Listings<'a> {
     let any = || Pattern::new("*");
-    let part = |text: &String| {
-        if text.is_empty() {
-            any()
-        } else {
-            Pattern::new(text.as_str())
-        }
+    let part = |text: &String| match text.as_str() {
+        "" => any(),
+        text => Pattern::new(text),
     };
     let (binary, provider, name) = match &job.search.parts[..] {
         [] => (None, any(), any()),
@@ -100,29 +143,25 @@ pub(super) fn static_probes<'a>(job: Job<'a, '_>) -> Listings<'a> {
         let mut probes = elf.match_usdt(Some(&provider), &name).unwrap_or_default();
         probes.sort_by(|a, b| (&a.provider, &a.name).cmp(&(&b.provider, &b.name)));
         probes.dedup_by(|a, b| a.provider == b.provider && a.name == b.name);
-        let listing = |probe: fathom_machine::usdt::UsdtProbe| {
-            let full = format!(
-                "usdt:{}:{}:{}",
-                file.shown.display(),
-                probe.provider,
-                probe.name
-            );
-            let arg = |(number, argument): (usize, &fathom_machine::usdt::UsdtArg)| {
-                let sign = if argument.signed { "" } else { "u" };
-                let ty = format!("{sign}int{}", u32::from(argument.size) * 8);
-                declaration(&ty, &format!("arg{number}"))
-            };
-            let args = if verbose {
-                probe.arguments.iter().enumerate().map(arg).collect()
-            } else {
-                Vec::new()
-            };
-            ProbeListing { name: full, args }
-        };
         probes
-            .into_iter()
-            .map(listing)
+            .iter()
+            .map(|probe| static_probe(&file, probe, verbose))
             .filter(|listing| search.accepts(&listing.name))
             .collect::<Vec<_>>()
     }))
+}
+
+fn static_probe(file: &Binary, probe: &UsdtProbe, verbose: bool) -> ProbeListing {
+    let shown = file.shown.display();
+    let name = format!("usdt:{shown}:{}:{}", probe.provider, probe.name);
+    let shown_arguments = if verbose { &probe.arguments[..] } else { &[] };
+    let text = |(number, argument): (usize, &fathom_machine::usdt::UsdtArg)| {
+        let sign = if argument.signed { "" } else { "u" };
+        let ty = format!("{sign}int{}", u32::from(argument.size) * 8);
+        declaration(&ty, &format!("arg{number}"))
+    };
+    ProbeListing {
+        name,
+        args: shown_arguments.iter().enumerate().map(text).collect(),
+    }
 }
