@@ -63,8 +63,8 @@ pub struct Tracing {
     /// Only kernel functions in this file may be probed: a name or an `available_filter_functions` line each
     #[arg(long, value_name = "FILE", help_heading = "Limits")]
     pub traceable_functions: Option<String>,
-    /// Do without these abilities of the kernel: kprobe_multi, kprobe_session, uprobe_multi
-    #[arg(long, value_name = "FEATURE", value_delimiter = ',', value_parser = PossibleValuesParser::new(["kprobe_multi", "kprobe_session", "uprobe_multi"]), hide_possible_values = true, help_heading = "Limits")]
+    /// Do without these abilities of the kernel: kprobe_multi, kprobe_session, uprobe_multi, ring_buffer
+    #[arg(long, value_name = "FEATURE", value_delimiter = ',', value_parser = PossibleValuesParser::new(["kprobe_multi", "kprobe_session", "uprobe_multi", "ring_buffer"]), hide_possible_values = true, help_heading = "Limits")]
     pub no_feature: Vec<String>,
 }
 
@@ -104,6 +104,7 @@ impl Tracing {
                     features.kprobe_session = false;
                 }
                 "kprobe_session" => features.kprobe_session = false,
+                "ring_buffer" => features.ring_buffer = false,
                 _ => {
                     features.uprobe_multi = false;
                     features.uprobe_session = false;

@@ -1,0 +1,128 @@
+//! Functions and USDT probes of user programs: bash and Python from the machine that made the guest.
+
+use crate::harness::*;
+
+const PYTHON: &str = "/usr/bin/python3 -I -S -c pass";
+
+#[test]
+fn uprobes_see_calls_and_results() {
+    if in_guest() {
+        let ran = work(
+            "uprobe:/bin/bash:execute_command { @calls = count(); }
+             uretprobe:/bin/bash:execute_command { @[retval] = count(); }",
+        );
+        assert!(ran.count("@calls") >= 3, "{}", ran.out);
+        ran.has("@[0]", ran.count("@calls"));
+    }
+}
+
+#[test]
+fn wildcards_name_the_user_function() {
+    if in_guest() {
+        let all = work("uprobe:/bin/bash:execute_* { @[func] = count(); }");
+        assert!(all.count("@[execute_command]") >= 3, "{}", all.out);
+        let single = fathom(&[
+            "run",
+            "-q",
+            "--no-feature",
+            "uprobe_multi",
+            "-e",
+            "uprobe:/bin/bash:execute_* { @[func] = count(); }",
+            "-c",
+            "/bin/bash /tmp/work.sh",
+        ]);
+        single.has("@[execute_command]", all.count("@[execute_command]"));
+    }
+}
+
+#[test]
+fn the_returning_function_is_known_or_the_kernel_that_tells_it() {
+    if in_guest() {
+        let probe = work("uretprobe:/bin/bash:execute_* { @[probe] = count(); }");
+        let calls = probe.count("@[uretprobe:/bin/bash:execute_command]");
+        assert!(calls >= 3, "{}", probe.out);
+        let func = work("uretprobe:/bin/bash:execute_* { @[func] = count(); }");
+        if kernel_is(6, 6) {
+            func.has("@[execute_command]", calls);
+        } else {
+            func.fails_with(&["needs Linux 6.6", "use `probe`"]);
+        }
+    }
+}
+
+#[test]
+fn user_stacks_have_names() {
+    if in_guest() {
+        let ran = work("uprobe:/bin/bash:execute_command { @[ustack(4)] = count(); }");
+        assert!(
+            ran.text().contains("\n        execute_command+"),
+            "{}",
+            ran.out
+        );
+    }
+}
+
+#[test]
+fn static_probes_of_python_fire() {
+    if in_guest() {
+        let ran = during(
+            "usdt:/usr/bin/python3:python:audit { @[str(arg0)] = count(); }",
+            PYTHON,
+        );
+        ran.has("@[cpython.run_command]", 1);
+        let all = during("usdt:/usr/bin/python3:* { @[probe] = count(); }", PYTHON);
+        assert!(
+            all.count("@[usdt:/usr/bin/python3:python:gc__start]") > 0,
+            "{}",
+            all.out
+        );
+        assert!(
+            all.count("@[usdt:/usr/bin/python3:python:line]") > 100,
+            "{}",
+            all.out
+        );
+    }
+}
+
+#[test]
+fn opened_files_are_told_by_name() {
+    if in_guest() {
+        let script = r#"tracepoint:syscalls:sys_enter_openat /comm == "bash"/ {
+            printf("%s\n", str(args.filename));
+        }"#;
+        let ran = work(script);
+        let opened = ran.text().lines().filter(|line| *line == "/etc/hosts");
+        assert_eq!(opened.count(), 2, "{}", ran.out);
+    }
+}
+
+#[test]
+fn a_program_is_seen_when_it_starts() {
+    if in_guest() {
+        let ran = work(
+            "rawtracepoint:sched_process_exec { @[str(args.bprm.filename), args.p.comm] = count(); }",
+        );
+        ran.has("@[/bin/bash, bash]", 1);
+    }
+}
+
+#[test]
+fn a_signal_from_the_kernel_ends_a_program() {
+    if in_guest() {
+        let script = r#"
+            kprobe:vfs_open /comm == "bash"/ { signal("KILL"); }
+            rawtracepoint:sched_process_exit /comm == "bash"/ { @ended = count(); }
+            tracepoint:syscalls:sys_enter_read /comm == "bash"/ { @reads = count(); }"#;
+        let ran = fathom(&[
+            "run",
+            "-q",
+            "--unsafe",
+            "-e",
+            script,
+            "-c",
+            "/bin/bash /tmp/work.sh",
+        ]);
+        ran.has("@ended", 1);
+        ran.has("@reads", 0);
+    }
+}
