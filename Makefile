@@ -20,8 +20,8 @@ bench:
 	cargo xtask bench --write docs/benchmarks.md
 
 test:
-	scripts/setup.sh build
-	scripts/test.sh
+	scripts/setup.sh all
+	cargo xtask test
 
 # Installs what `make dist` packs: the binary, the name `bpftrace` is left to whoever wants it.
 install: dist

@@ -68,7 +68,7 @@ fn build(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     command
         .arg(folder.join("Cargo.toml"))
         .env("RUSTFLAGS", FLAGS)
-        .env("CARGO_TARGET_DIR", workspace::root().join("target/fuzz"));
+        .env("CARGO_TARGET_DIR", workspace::target_folder().join("fuzz"));
     let messages = workspace::build(&mut command)?;
     let named = |message| Some((message_name(message)?, workspace::executable(message)?));
     Ok(messages.iter().filter_map(named).collect())
@@ -79,8 +79,8 @@ fn message_name(message: &serde_json::Value) -> Option<String> {
 }
 
 fn run_one(folder: &Path, name: &str, program: &Path, time: Duration) -> Result<TestResult> {
-    let found = workspace::root().join("target/fuzz/found").join(name);
-    let grown = workspace::root().join("target/fuzz/corpus").join(name);
+    let found = workspace::target_folder().join("fuzz/found").join(name);
+    let grown = workspace::target_folder().join("fuzz/corpus").join(name);
     fs::create_dir_all(&found)?;
     fs::create_dir_all(&grown)?;
     let log = found.join("log.txt");

@@ -92,7 +92,7 @@ fn run_kernel(
     content: &Content,
 ) -> Result<Tally> {
     let started = Instant::now();
-    let folder = workspace::root().join("target/vm").join(kernel.label);
+    let folder = workspace::target_folder().join("vm").join(kernel.label);
     fs::create_dir_all(&folder)?;
     let initramfs = folder.join("root.cpio");
     fs::write(&initramfs, guest::build(tools, kernel, content)?)?;

@@ -37,6 +37,11 @@ pub fn root() -> PathBuf {
     manifest.parent().unwrap_or(manifest).to_owned()
 }
 
+/// Where cargo builds, and where the tasks keep what they make.
+pub fn target_folder() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |set| root().join(set))
+}
+
 /// Cargo in the work tree, set up for static programs.
 pub fn cargo() -> Result<Command> {
     let mut command = plain_cargo();

@@ -35,6 +35,8 @@ pub struct Features {
     pub function_address: bool,
     /// `bpf_get_func_ip` in user functions (Linux 6.6).
     pub user_function_address: bool,
+    /// `bpf_map_lookup_percpu_elem` (Linux 5.19).
+    pub read_other_cpus: bool,
     /// Structs by value as arguments of fentry and fexit (Linux 6.1).
     pub struct_arguments: bool,
     /// Keys of hash maps above 512 bytes (Linux 5.11).
@@ -60,6 +62,7 @@ impl Default for Features {
             current_task_btf: true,
             function_address: true,
             user_function_address: true,
+            read_other_cpus: true,
             struct_arguments: true,
             long_keys: true,
         }

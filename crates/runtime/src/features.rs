@@ -59,6 +59,7 @@ features! {
     Trampoline, "5.5", "fentry and fexit";
     FunctionAddress, "5.15", "bpf_get_func_ip";
     LongKeys, "5.11", "map keys above 512 bytes";
+    ReadOtherCpus, "5.19", "bpf_map_lookup_percpu_elem";
     Iterator, "5.8", "iterators";
     Tcx, "6.6", "tcx links";
 }
@@ -108,6 +109,7 @@ mod helper {
     pub(super) const LOOP: u32 = 181;
     pub(super) const STRNCMP: u32 = 182;
     pub(super) const GET_CURRENT_TASK_BTF: u32 = 158;
+    pub(super) const MAP_LOOKUP_PERCPU_ELEM: u32 = 195;
     pub(super) const KTIME_GET_TAI_NS: u32 = 208;
 }
 
@@ -145,6 +147,7 @@ pub fn probe(feature: Feature, machine: &Machine) -> bool {
         Feature::Iterator => bound(machine, "bpf_iter_task", raw::BPF_TRACE_ITER, Try::Load),
         Feature::Tcx => tcx(),
         Feature::FunctionAddress => kprobe_helper(helper::GET_FUNC_IP),
+        Feature::ReadOtherCpus => kprobe_helper(helper::MAP_LOOKUP_PERCPU_ELEM),
         Feature::LongKeys => map(raw::BPF_MAP_TYPE_HASH, 513, 4, 1).is_ok(),
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use fathom_syntax::Span;
 use fathom_syntax::ast::{self, ExprKind as Ast};
 use fathom_syntax::diagnostic::{Diagnostic, suggest};
 
 use super::statement::read_type;
 use super::{Call, Checker, join, span};
 use crate::builtins;
-use crate::hir::{Expr, ExprKind};
+use crate::hir::{Expr, ExprKind, MapRef};
 use crate::ty::{Space, Type};
 
 impl Checker<'_, '_> {
@@ -178,10 +179,25 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// The type of a map's entry where it is read: an aggregation has to be merged over the CPUs.
+    fn type_of_entry(&mut self, map: MapRef, at: Span) -> Type {
+        let value = &self.map(map).value;
+        if value.is_aggregation() && !self.features.read_other_cpus {
+            let message = "reading an aggregation in the script needs `bpf_map_lookup_percpu_elem` (Linux 5.19)";
+            self.report(
+                Diagnostic::error("kernel-feature", at, message)
+                    .label("kept apart for each CPU")
+                    .help("print the map, or count in a plain variable: `@n++`"),
+            );
+            return Type::Error;
+        }
+        read_type(value)
+    }
+
     fn scalar_map(&mut self, name: &str, expr: &ast::Expr) -> Expr {
         let map = self.map_ref(name, expr.span);
         self.use_as_scalar(map, expr.span);
-        let ty = read_type(&self.map(map).value);
+        let ty = self.type_of_entry(map, expr.span);
         Expr {
             kind: ExprKind::Map { map, key: None },
             ty,
@@ -192,7 +208,7 @@ impl Checker<'_, '_> {
     fn map_element(&mut self, map: &ast::Name, key: &ast::Expr, expr: &ast::Expr) -> Expr {
         let map = self.map_ref(&map.text, map.span);
         let key = self.map_key(map, key);
-        let ty = read_type(&self.map(map).value);
+        let ty = self.type_of_entry(map, expr.span);
         Expr {
             kind: ExprKind::Map {
                 map,

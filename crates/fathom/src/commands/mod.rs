@@ -125,6 +125,7 @@ pub fn probe_features(machine: &Machine) -> Features {
         CurrentTaskBtf,
         FunctionAddress,
         LongKeys,
+        ReadOtherCpus,
     ];
     let found = FeatureSet::probe(&wanted, machine);
     Features {
@@ -147,6 +148,7 @@ pub fn probe_features(machine: &Machine) -> Features {
         struct_arguments: found.has(KtimeTai),
         user_function_address: found.has(UprobeMulti),
         long_keys: found.has(LongKeys),
+        read_other_cpus: found.has(ReadOtherCpus),
     }
 }
 
