@@ -20,9 +20,10 @@ all   xz-utils                 xz                          Debian's packages are
 all   util-linux               unshare                     namespaces for the peers' chroot
 all   iproute2                 ip                          network namespaces for XDP and tc tests
 all   bpftool                  bpftool                     shows that nothing stays attached, loads our objects
+all   cpio                     cpio                        reads the archives made for guests
 all   strace                   strace                      a second opinion on system calls
 all   time                     /usr/bin/time               benchmarks: memory and CPU time of a command
-all   python3                  python3                     a real program to trace: functions, malloc, USDT
+all   python3                  /usr/bin/python3                 a real program to trace: functions, malloc, USDT
 all   postgresql               /usr/lib/postgresql         a real program to trace: 9,500 functions, USDT
 all   redis-server             redis-server                a real program to trace: a busy event loop
 LIST
