@@ -1,0 +1,229 @@
+//! One place in a binary: a function, so far behind its start, or an address.
+
+use fathom_bpf::object::{Place, ProgramKind, UprobeSite};
+use fathom_machine::elf::Function;
+use fathom_machine::pattern::Pattern;
+use fathom_machine::{Address, FileOffset, suggest};
+use fathom_syntax::Diagnostic;
+
+use super::Target;
+use crate::probes::context::ContextKind;
+use crate::probes::expand::{Expander, Failure, Found, Part, Request};
+use crate::probes::providers::uprobe_args;
+use crate::probes::{Context, registers};
+
+pub(super) fn single(
+    expander: &mut Expander<'_>,
+    request: &Request<'_>,
+    target: &Target<'_>,
+    (part, name, offset, is_cpp): (&Part, &str, u64, bool),
+) -> Result<Vec<Found>, Failure> {
+    let elf = target.elf;
+    let pattern = Pattern::new(name);
+    let plain = if is_cpp {
+        None
+    } else {
+        elf.find_function(name)
+    };
+    let demangled = || elf.match_demangled(&pattern).collect::<Vec<_>>();
+    let functions = plain.map_or_else(demangled, |function| vec![function]);
+    if functions.is_empty() {
+        return in_debug_file(expander, request, target, (part, name, offset));
+    }
+    let mut found = Vec::new();
+    for function in functions {
+        let inside = if offset != 0 {
+            format!("+{offset}")
+        } else {
+            String::new()
+        };
+        let shown = format!("{}{name}{inside}", if is_cpp { "cpp:" } else { "" });
+        let at = (function.offset, shown.as_str(), Some((function, offset)));
+        found.push(site(expander, request, target, part, at)?);
+    }
+    Ok(found)
+}
+
+/// Symbols of a stripped binary may lie in a file of their own.
+pub(super) fn in_debug_file(
+    expander: &mut Expander<'_>,
+    request: &Request<'_>,
+    target: &Target<'_>,
+    (part, name, offset): (&Part, &str, u64),
+) -> Result<Vec<Found>, Failure> {
+    let elf = target.elf;
+    let debug = elf
+        .find_debug_file(expander.machine.root(), expander.machine.debug_folders())
+        .ok()
+        .and_then(|path| expander.machine.elf(&path).ok());
+    let place = debug.and_then(|debug| elf.file_offset(debug.find_function(name)?.address));
+    match place {
+        Some(at) => Ok(vec![site(
+            expander,
+            request,
+            target,
+            part,
+            (FileOffset(at.0 + offset), name, None),
+        )?]),
+        None => Err(Failure::missing(no_function(request, target, part, name))),
+    }
+}
+
+pub(super) fn at_address(
+    expander: &mut Expander<'_>,
+    request: &Request<'_>,
+    target: &Target<'_>,
+    (part, shown, address): (&Part, &str, Address),
+) -> Result<Vec<Found>, Failure> {
+    let outside = || {
+        let message = format!(
+            "there is no code at {address} in `{}`",
+            target.binary.shown.display()
+        );
+        Failure::missing(
+            request
+                .missing("no-code", part.span, message)
+                .label("an address as in the file's symbol table is wanted"),
+        )
+    };
+    let offset = target
+        .elf
+        .file_offset(address)
+        .filter(|_| target.elf.is_code(address))
+        .ok_or_else(outside)?;
+    let function = target.elf.function_containing(address);
+    if function.is_none() && !expander.options.allow_unsafe {
+        let problem = Diagnostic::error(
+            "unsafe-probe",
+            part.span,
+            "it is not known whether an instruction starts at this address",
+        )
+        .label("no function with symbols is here; a probe inside an instruction breaks the program")
+        .help("allow it with --unsafe");
+        return Err(Failure::wrong(problem));
+    }
+    let start = function.map_or(offset, |(function, _)| function.offset);
+    site(expander, request, target, part, (start, shown, function)).map(|found| vec![found])
+}
+
+/// One checked place: at `start`, or so far behind it in a function.
+pub(super) fn site(
+    expander: &mut Expander<'_>,
+    request: &Request<'_>,
+    target: &Target<'_>,
+    part: &Part,
+    (start, name, function): (FileOffset, &str, Option<(Function<'_>, u64)>),
+) -> Result<Found, Failure> {
+    let inside = function.map_or(0, |(_, inside)| inside);
+    if let Some((function, inside)) = function.filter(|(_, inside)| *inside != 0)
+        && !expander.options.allow_unsafe
+        && target
+            .elf
+            .instruction_starts(&function)
+            .binary_search(&inside)
+            .is_err()
+    {
+        let problem = Diagnostic::error(
+            "not-an-instruction",
+            part.span,
+            format!("no instruction starts at `{}+{inside}`", function.name()),
+        )
+        .label("a probe here would break the program")
+        .help("choose the start of an instruction (objdump -d shows them)");
+        return Err(Failure::wrong(problem));
+    }
+    let offset = FileOffset(start.0.saturating_add(inside));
+    if let Err(why) = target.elf.probe_site(offset) {
+        let message = format!(
+            "`{name}` in `{}` cannot be probed",
+            target.binary.shown.display()
+        );
+        return Err(Failure::missing(
+            request
+                .missing("not-probeable", part.span, message)
+                .label(why.to_string()),
+        ));
+    }
+    let args_of = function
+        .filter(|(_, inside)| *inside == 0)
+        .map(|(function, _)| function);
+    let context = context(expander, request, target, args_of);
+    let full = format!(
+        "{}:{}:{name}",
+        request.provider.name,
+        target.binary.shown.display()
+    );
+    let place = Place::Uprobe {
+        path: target.binary.path.to_string_lossy().into_owned(),
+        site: UprobeSite {
+            name: name.to_string(),
+            offset: offset.0,
+            semaphore: 0,
+        },
+        on_return: target.on_return,
+        pid: expander.target_pid(),
+    };
+    Ok(request.found(full, ProgramKind::Kprobe, context, place))
+}
+
+pub(super) fn context(
+    expander: &Expander<'_>,
+    request: &Request<'_>,
+    target: &Target<'_>,
+    function: Option<Function<'_>>,
+) -> Context {
+    let mut context = request.context(ContextKind::Registers);
+    context.is_user = true;
+    if target.on_return {
+        context.retval = Some(registers::result());
+        context.args_missing = Some(
+            "arguments are gone when a function returns: keep them in a map by `tid` at its entry"
+                .to_string(),
+        );
+        return context;
+    }
+    context.positional = registers::positional(true);
+    if !request.needs.args {
+        return context;
+    }
+    match function.map(|function| uprobe_args::arguments(expander, target.elf, &function)) {
+        Some(Ok(args)) => context.args = Some(args),
+        Some(Err(why)) => context.args_missing = Some(why),
+        None => {
+            context.args_missing =
+                Some("arguments are known only where a function starts".to_string())
+        }
+    }
+    context
+}
+
+pub(super) fn no_function(
+    request: &Request<'_>,
+    target: &Target<'_>,
+    part: &Part,
+    name: &str,
+) -> Diagnostic {
+    let shown = target.binary.shown.display();
+    if target.elf.functions().len() == 0 {
+        return request
+            .missing("no-symbols", part.span, format!("`{shown}` has no symbols"))
+            .label("stripped: no function is known by name")
+            .help("install its debug symbols, or name an address with --unsafe");
+    }
+    let problem = request
+        .missing(
+            "no-function",
+            part.span,
+            format!("`{shown}` has no function `{name}`"),
+        )
+        .label("not among its symbols");
+    let names = target
+        .elf
+        .functions()
+        .flat_map(|function| function.names().collect::<Vec<_>>())
+        .collect::<Vec<_>>();
+    match suggest::nearest(name, names).first() {
+        Some(best) => problem.fix(format!("did you mean `{best}`?"), part.span, best.clone()),
+        None => problem.help(format!("`fathom list 'uprobe:{shown}:*'` shows all; inlined and stripped functions are not there")),
+    }
+}
