@@ -100,6 +100,7 @@ fn started(arguments: &[&str]) -> Child {
         said.push_str(&line);
         said.push('\n');
     }
+    let _ = child.wait();
     panic!("it was never attached:\n{said}");
 }
 
