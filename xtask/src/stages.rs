@@ -150,11 +150,24 @@ fn host(built: &mut Built) -> Result<Tally> {
         return Ok(Tally::default());
     }
     let fathom = workspace::build_release()?;
-    Ok(Tally::of(&run_programs(
-        &programs,
-        Some(&fathom),
-        &["--test-threads=1"],
-    )?))
+    let mut results = run_programs(&programs, Some(&fathom), &["--test-threads=1"])?;
+    results.push(check_binary(&fathom));
+    println!("{}", results[results.len() - 1]);
+    Ok(Tally::of(&results))
+}
+
+/// The release binary is static, small enough, and needs nothing around it.
+fn check_binary(fathom: &Path) -> TestResult {
+    let script = workspace::root().join("scripts/check-binary.sh");
+    let outcome = match process::output(Command::new(script).arg(fathom)) {
+        Ok(_) => Outcome::Passed,
+        Err(error) => Outcome::Failed(format!("FAILED: {error:#}")),
+    };
+    TestResult {
+        name: "the release binary is static and needs nothing around it".to_owned(),
+        outcome,
+        output: String::new(),
+    }
 }
 
 fn guests(built: &mut Built) -> Result<Tally> {
