@@ -110,6 +110,13 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
     result.config = config;
     result.diagnostics.extend(problems);
 
+    for import in script.imports() {
+        result.diagnostics.push(
+            Diagnostic::error("import", import.span, "scripts are not imported yet")
+                .label("not read")
+                .help("put what it has into this script"),
+        );
+    }
     let (script, problems) = macros::expand(script);
     result.diagnostics.extend(problems);
     let script = &script;

@@ -12,6 +12,7 @@ mod network;
 mod options;
 mod output;
 pub mod packet;
+mod pointers;
 mod print;
 mod probe;
 mod process;
@@ -65,7 +66,7 @@ pub struct Aggregation {
     pub check: AggregationCheck,
 }
 
-const TABLES: [&[Builtin]; 17] = [
+const TABLES: [&[Builtin]; 18] = [
     assert::TABLE,
     clock::TABLE,
     control::TABLE,
@@ -76,6 +77,7 @@ const TABLES: [&[Builtin]; 17] = [
     options::TABLE,
     output::TABLE,
     packet::TABLE,
+    pointers::TABLE,
     print::TABLE,
     probe::TABLE,
     process::TABLE,

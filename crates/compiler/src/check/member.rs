@@ -130,7 +130,8 @@ impl Checker<'_, '_> {
         }
     }
 
-    pub(super) fn unknown_member(&mut self, definition: StructRef, name: &ast::Name) -> Expr {
+    /// Says that a struct has no such field.
+    pub(crate) fn unknown_member(&mut self, definition: StructRef, name: &ast::Name) -> Expr {
         let owner = self.types.name(definition);
         let mut diagnostic = Diagnostic::error(
             "unknown-field",
