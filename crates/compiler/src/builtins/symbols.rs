@@ -5,9 +5,10 @@ use fathom_syntax::diagnostic::Diagnostic;
 
 use super::{Builtin, Use};
 use crate::check::{Call, Checker};
-use crate::hir::Expr;
+use crate::hir::{Data, Expr, ExprKind};
 use crate::ir::{BinaryOp, Value, Width};
 use crate::lower::{Lowerer, Place, Rvalue};
+use crate::probes::register_offset;
 use crate::ty::{Space, Type};
 
 pub const TABLE: &[Builtin] = &[
@@ -158,15 +159,52 @@ fn check_uaddr(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
         return Expr::error(call.at());
     };
     match checker.user_address(&name) {
-        Ok((address, ty)) => Expr::int(address as i64, Type::pointer(ty, Space::User), call.at()),
+        Ok(found) => {
+            let ty = Type::pointer(found.ty, Space::User);
+            match found.from_probe {
+                None => Expr::int(found.address as i64, ty, call.at()),
+                Some(distance) => behind_probe(call, distance, ty),
+            }
+        }
         Err(reason) => checker.fail(
             Diagnostic::error(
                 "unknown-symbol",
                 call.args[0].span,
-                format!("the program has no symbol `{name}`"),
+                format!("where `{name}` lies is not known"),
             )
             .note(reason),
         ),
+    }
+}
+
+/// An address at a distance from the probed instruction, to which the instruction pointer points.
+fn behind_probe(call: &Call<'_>, distance: i64, ty: Type) -> Expr {
+    let (Some(builtin), Some(offset)) = (super::find("reg"), register_offset("ip")) else {
+        unreachable!("builtins: no instruction pointer");
+    };
+    let pointer = Expr {
+        kind: ExprKind::Builtin {
+            builtin,
+            args: Vec::new(),
+            data: Data::Int(i64::from(offset)),
+        },
+        ty: Type::U64,
+        span: call.at(),
+    };
+    let sum = Expr {
+        kind: ExprKind::Arithmetic {
+            op: BinaryOp::Add,
+            is_signed: false,
+            left: Box::new(pointer),
+            right: Box::new(Expr::int(distance, Type::I64, call.at())),
+        },
+        ty: Type::U64,
+        span: call.at(),
+    };
+    Expr {
+        kind: ExprKind::Cast(Box::new(sum)),
+        ty,
+        span: call.at(),
     }
 }
 
