@@ -21,9 +21,12 @@ pub use symbols::{DataSymbol, Function};
 
 pub(crate) use raw::notes;
 
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, u64_at};
 use crate::{Address, Error, FileOffset, Result};
-use raw::{PF_X, PT_INTERP, PT_LOAD, SHF_COMPRESSED, Section, Tables};
+use raw::{
+    DF_1_PIE, DT_FLAGS_1, DYNAMIC_ENTRY, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, SHF_COMPRESSED,
+    Section, Tables,
+};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -94,7 +97,29 @@ impl Elf {
     /// Whether it is a program that can be started, position-independent or not.
     pub fn is_program(&self) -> bool {
         let has_interpreter = self.tables.segments.iter().any(|s| s.kind == PT_INTERP);
-        self.kind() == ElfKind::Executable || (self.kind() == ElfKind::Dynamic && has_interpreter)
+        match self.kind() {
+            ElfKind::Executable => true,
+            ElfKind::Dynamic => has_interpreter || self.says_it_is_a_program(),
+            _ => false,
+        }
+    }
+
+    /// The mark in the dynamic section of position-independent programs; static ones have no interpreter to tell by.
+    fn says_it_is_a_program(&self) -> bool {
+        let entries = self
+            .tables
+            .segments
+            .iter()
+            .filter(|segment| segment.kind == PT_DYNAMIC)
+            .filter_map(|segment| {
+                let start = usize::try_from(segment.offset).ok()?;
+                let end = start.checked_add(usize::try_from(segment.file_size).ok()?)?;
+                self.bytes().get(start..end)
+            })
+            .flat_map(|bytes| bytes.chunks_exact(DYNAMIC_ENTRY));
+        entries
+            .filter(|entry| u64_at(entry, 0) == Some(DT_FLAGS_1))
+            .any(|entry| u64_at(entry, 8).is_some_and(|flags| flags & DF_1_PIE != 0))
     }
 
     /// Whether its addresses are shifted when it is loaded.

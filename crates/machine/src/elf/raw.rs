@@ -5,7 +5,12 @@
 use crate::bytes::{u16_at, u32_at, u64_at};
 
 pub(crate) const PT_LOAD: u32 = 1;
+pub(crate) const PT_DYNAMIC: u32 = 2;
 pub(crate) const PT_INTERP: u32 = 3;
+/// Bytes of a 64-bit dynamic entry: a tag and a value.
+pub(crate) const DYNAMIC_ENTRY: usize = 16;
+pub(crate) const DT_FLAGS_1: u64 = 0x6fff_fffb;
+pub(crate) const DF_1_PIE: u64 = 0x0800_0000;
 pub(crate) const SHT_SYMTAB: u32 = 2;
 pub(crate) const SHT_NOTE: u32 = 7;
 pub(crate) const SHT_NOBITS: u32 = 8;
