@@ -9,6 +9,7 @@ mod commands;
 mod failure;
 mod heartbeat;
 mod options;
+mod ready;
 mod refusal;
 mod trace;
 

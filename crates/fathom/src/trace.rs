@@ -17,7 +17,7 @@ use crate::commands;
 use crate::failure::Mistake;
 use crate::heartbeat::Heartbeat;
 use crate::options::{Tracing, program};
-use crate::refusal;
+use crate::{ready, refusal};
 
 /// What is to be run.
 pub struct Plan<'a> {
@@ -188,6 +188,7 @@ fn progress(is_verbose: bool, heartbeat: &Heartbeat) -> Progress {
                     "BPF verifier log for {program}:\n--------------------------------------\n{log}"
                 );
             }
+            Step::Running => ready::tell(),
             _ => {}
         }
     })

@@ -535,6 +535,25 @@ fn bpftrace_runs_tests_and_benchmarks() {
 }
 
 #[test]
+fn who_asks_for_it_is_told_that_probes_are_attached() {
+    if !is_root() {
+        return;
+    }
+    let output = Command::new(FATHOM)
+        .args(["run", "-q", "-e", "begin { printf(\"first\\n\"); exit(); }"])
+        .env("__BPFTRACE_NOTIFY_PROBES_ATTACHED", "1")
+        .output();
+    let said = said(output.expect("the command starts"));
+    let lines: Vec<&str> = said.out.lines().take(2).collect();
+    assert_eq!(
+        lines,
+        ["__BPFTRACE_NOTIFY_PROBES_ATTACHED", "first"],
+        "{}",
+        said.err
+    );
+}
+
+#[test]
 fn bpftrace_explains_what_it_does_not_take() {
     if !is_root() {
         return;
