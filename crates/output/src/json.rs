@@ -21,12 +21,9 @@ pub(crate) fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Largest integer up to which a double holds every one.
-const MAX_EXACT: i128 = 1 << 53;
-
 /// Appends a number; as a string when a double cannot hold it.
 pub(crate) fn write_number(number: i128, out: &mut Vec<u8>) {
-    if (-MAX_EXACT..=MAX_EXACT).contains(&number) {
+    if (number as f64) as i128 == number {
         return write_wide(number, out);
     }
     out.push(b'"');

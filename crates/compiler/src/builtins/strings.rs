@@ -57,12 +57,16 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
             .get((*number as usize).wrapping_sub(1))
             .cloned()
             .unwrap_or_default();
-        return constant_part(checker, call, &text);
+        return constant_part(checker, call, text.as_bytes());
     }
     if let Some(text) = rest_of_param(checker, &call.args[0]) {
-        return constant_part(checker, call, &text);
+        return constant_part(checker, call, text.as_bytes());
     }
     let source = checker.expr(&call.args[0]);
+    if let Some(text) = source.as_text() {
+        let text = text.to_vec();
+        return constant_part(checker, call, &text);
+    }
     let is_text = matches!(
         source.ty,
         Type::Unknown
@@ -105,14 +109,14 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 }
 
 /// A text known while compiling, cut to the length given.
-fn constant_part(checker: &mut Checker<'_, '_>, call: &Call<'_>, text: &str) -> Expr {
+fn constant_part(checker: &mut Checker<'_, '_>, call: &Call<'_>, text: &[u8]) -> Expr {
     let length = match call.args.get(1) {
         None => None,
         Some(length) => checker.constant_int(length, "the length of a parameter"),
     };
     let length = length.and_then(|length| usize::try_from(length).ok());
-    let end = text.floor_char_boundary(length.unwrap_or(text.len()).min(text.len()));
-    checker.string(&text.as_bytes()[..end], call.at())
+    let end = length.unwrap_or(text.len()).min(text.len());
+    checker.string(&text[..end], call.at())
 }
 
 /// `str($1 + 2)`: the parameter's text without its first characters.

@@ -333,11 +333,7 @@ impl Checker<'_, '_> {
             return Expr::int(value, ty, span(at));
         }
         if matches!(op, BinaryOp::Divide | BinaryOp::Remainder) && right.as_int() == Some(0) {
-            return self.fail(Diagnostic::error(
-                "division-by-zero",
-                at,
-                "this divides by zero",
-            ));
+            return self.division_by_zero(&left, ty, at);
         }
         let kind = ExprKind::Arithmetic {
             op: ir_op(op, signed),
@@ -350,6 +346,17 @@ impl Checker<'_, '_> {
             ty,
             span: span(at),
         }
+    }
+
+    /// As in bpftrace, the result of dividing by zero is 1; between constants it is a mistake.
+    fn division_by_zero(&mut self, left: &Expr, ty: Type, at: Span) -> Expr {
+        let message = "this divides by zero";
+        if left.as_int().is_some() {
+            return self.fail(Diagnostic::error("division-by-zero", at, message));
+        }
+        let problem = Diagnostic::warning("division-by-zero", at, message);
+        self.report(problem.label("1 is taken as the result"));
+        Expr::int(1, ty, span(at))
     }
 
     fn pointer_arithmetic(&mut self, op: BinaryOp, left: Expr, right: Expr, at: Span) -> Expr {

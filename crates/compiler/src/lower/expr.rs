@@ -127,7 +127,34 @@ impl Lowerer<'_, '_> {
 
     fn arithmetic(&mut self, op: BinaryOp, is_signed: bool, left: &Expr, right: &Expr) -> Value {
         let lhs = self.scalar(left);
-        if is_signed && matches!(op, BinaryOp::Div | BinaryOp::Rem) {
+        if !matches!(op, BinaryOp::Div | BinaryOp::Rem) {
+            let rhs = self.operand(right);
+            return self.b.binary(op, lhs, rhs);
+        }
+        if right.as_int().is_some() {
+            return self.division(op, is_signed, lhs, right);
+        }
+        // As in bpftrace, the result of dividing by zero is 1.
+        let divisor = self.scalar(right);
+        let result = self.b.variable();
+        let one = self.b.constant(1);
+        self.b.write(result, one);
+        let (divide, done) = (self.b.block(), self.b.block());
+        self.b.branch(Compare::Ne, divisor, 0, divide, done);
+        self.b.enter(divide);
+        let quotient = match is_signed {
+            true => self.signed_division(op, lhs, divisor),
+            false => self.b.binary(op, lhs, divisor),
+        };
+        self.b.write(result, quotient);
+        self.b.jump(done);
+        self.b.enter(done);
+        self.b.read(result)
+    }
+
+    /// By a constant that is not zero.
+    fn division(&mut self, op: BinaryOp, is_signed: bool, lhs: Value, right: &Expr) -> Value {
+        if is_signed {
             let rhs = self.scalar(right);
             return self.signed_division(op, lhs, rhs);
         }
