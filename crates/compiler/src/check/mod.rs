@@ -7,6 +7,7 @@ mod address;
 mod assign;
 mod call;
 mod constant;
+mod evaluate;
 mod expr;
 mod join;
 mod member;

@@ -4,7 +4,7 @@ use fathom_bpf::Layout;
 
 use super::{Lowerer, Place, Rvalue, VariableStorage, is_register};
 use crate::builtins::Use;
-use crate::hir::{Expr, ExprKind, VariableRef};
+use crate::hir::{Expr, ExprKind};
 use crate::ir::{BinaryOp, BlockId, Compare, Memory, Op, Value, Width};
 use crate::ty::{Space, Type};
 
@@ -122,139 +122,6 @@ impl Lowerer<'_, '_> {
         match expr.as_int().and_then(|value| i32::try_from(value).ok()) {
             Some(value) => value.into(),
             None => self.scalar(expr).into(),
-        }
-    }
-
-    fn arithmetic(&mut self, op: BinaryOp, is_signed: bool, left: &Expr, right: &Expr) -> Value {
-        let lhs = self.scalar(left);
-        if !matches!(op, BinaryOp::Div | BinaryOp::Rem) {
-            let rhs = self.operand(right);
-            return self.b.binary(op, lhs, rhs);
-        }
-        if right.as_int().is_some() {
-            return self.division(op, is_signed, lhs, right);
-        }
-        // As in bpftrace, the result of dividing by zero is 1.
-        let divisor = self.scalar(right);
-        let result = self.b.variable();
-        let one = self.b.constant(1);
-        self.b.write(result, one);
-        let (divide, done) = (self.b.block(), self.b.block());
-        self.b.branch(Compare::Ne, divisor, 0, divide, done);
-        self.b.enter(divide);
-        let quotient = match is_signed {
-            true => self.signed_division(op, lhs, divisor),
-            false => self.b.binary(op, lhs, divisor),
-        };
-        self.b.write(result, quotient);
-        self.b.jump(done);
-        self.b.enter(done);
-        self.b.read(result)
-    }
-
-    /// By a constant that is not zero.
-    fn division(&mut self, op: BinaryOp, is_signed: bool, lhs: Value, right: &Expr) -> Value {
-        if is_signed {
-            let rhs = self.scalar(right);
-            return self.signed_division(op, lhs, rhs);
-        }
-        let rhs = self.operand(right);
-        self.b.binary(op, lhs, rhs)
-    }
-
-    /// Division by sign: the magnitudes are divided, then the sign put back (instruction set before v4 has no `sdiv`).
-    fn signed_division(&mut self, op: BinaryOp, lhs: Value, rhs: Value) -> Value {
-        let magnitude = |lower: &mut Self, value: Value| {
-            let sign = lower.b.binary(BinaryOp::Sar, value, 63);
-            let flipped = lower.b.binary(BinaryOp::Xor, value, sign);
-            (lower.b.binary(BinaryOp::Sub, flipped, sign), sign)
-        };
-        let (dividend, dividend_sign) = magnitude(self, lhs);
-        let (divisor, divisor_sign) = magnitude(self, rhs);
-        let result = self.b.binary(op, dividend, divisor);
-        let sign = match op {
-            BinaryOp::Div => self.b.binary(BinaryOp::Xor, dividend_sign, divisor_sign),
-            _ => dividend_sign,
-        };
-        let flipped = self.b.binary(BinaryOp::Xor, result, sign);
-        self.b.binary(BinaryOp::Sub, flipped, sign)
-    }
-
-    fn read_variable(&mut self, variable: VariableRef, ty: &Type) -> Rvalue {
-        match self.variable_storage(variable) {
-            VariableStorage::Register(register) => Rvalue::Scalar(self.b.read(register)),
-            VariableStorage::Shared(offset) => {
-                let base = self.shared_base();
-                Rvalue::Scalar(self.b.load(Width::B8, Memory::Stack, base, offset))
-            }
-            VariableStorage::Memory(location) => {
-                let _ = ty;
-                Rvalue::Bytes(self.place(location))
-            }
-        }
-    }
-
-    /// `$x = value`
-    pub fn write_variable(&mut self, variable: VariableRef, value: &Expr) {
-        let ty = self.body.variables[variable.0 as usize].ty.clone();
-        match self.variable_storage(variable) {
-            VariableStorage::Register(register) => {
-                let value = self.scalar_as(value, &ty);
-                self.b.write(register, value);
-            }
-            VariableStorage::Shared(offset) => {
-                let value = self.scalar_as(value, &ty);
-                let base = self.shared_base();
-                self.b.store(Width::B8, Memory::Stack, base, offset, value);
-            }
-            VariableStorage::Memory(location) => {
-                let place = self.place(location);
-                self.replace(value, place, &ty);
-            }
-        }
-    }
-
-    /// `let $x;`
-    pub(super) fn zero_variable(&mut self, variable: VariableRef) {
-        let ty = self.body.variables[variable.0 as usize].ty.clone();
-        match self.variable_storage(variable) {
-            VariableStorage::Register(register) => {
-                let zero = self.b.constant(0);
-                self.b.write(register, zero);
-            }
-            VariableStorage::Shared(offset) => {
-                let base = self.shared_base();
-                self.b.store(Width::B8, Memory::Stack, base, offset, 0);
-            }
-            VariableStorage::Memory(location) => {
-                let size = self.size_of(&ty);
-                let place = self.place(location);
-                self.zero(place, size);
-            }
-        }
-    }
-
-    /// Evaluates to one word and cuts it to the integer type wanted (a declared `uint8` keeps 8 bits).
-    fn scalar_as(&mut self, expr: &Expr, ty: &Type) -> Value {
-        let value = self.scalar(expr);
-        match expr.ty == *ty {
-            true => value,
-            false => self.cut(value, ty),
-        }
-    }
-
-    /// The bits that the integer type has.
-    fn cut(&mut self, value: Value, ty: &Type) -> Value {
-        match ty {
-            Type::Int { size, signed } if *size < 8 => {
-                let from = Width::from_bytes(*size).unwrap_or(Width::B8);
-                self.b.emit(Op::Extend {
-                    value,
-                    from,
-                    signed: *signed,
-                })
-            }
-            _ => value,
         }
     }
 
@@ -549,27 +416,6 @@ impl Lowerer<'_, '_> {
                 Rvalue::Bytes(place)
             }
         }
-    }
-
-    fn step(&mut self, target: &Expr, delta: i64, is_prefix: bool) -> Rvalue {
-        if let ExprKind::Map { map, key } = &target.kind {
-            return Rvalue::Scalar(self.step_map(*map, key.as_deref(), delta, is_prefix));
-        }
-        let ExprKind::Variable(variable) = &target.kind else {
-            return Rvalue::Nothing;
-        };
-        let old = self.scalar(target);
-        let new = self.b.binary(BinaryOp::Add, old, delta as i32);
-        let new = self.cut(new, &target.ty);
-        match self.variable_storage(*variable) {
-            VariableStorage::Register(register) => self.b.write(register, new),
-            VariableStorage::Shared(offset) => {
-                let base = self.shared_base();
-                self.b.store(Width::B8, Memory::Stack, base, offset, new);
-            }
-            VariableStorage::Memory(_) => unreachable!("lower: a number in memory"),
-        }
-        Rvalue::Scalar(if is_prefix { new } else { old })
     }
 
     /// 1 or 0.

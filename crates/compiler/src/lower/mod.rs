@@ -5,9 +5,11 @@
 
 mod aggregate;
 mod argument;
+mod arithmetic;
 pub mod assemble;
 mod buckets;
 mod compare;
+mod convert;
 pub mod event;
 mod expr;
 mod loops;
@@ -20,6 +22,7 @@ mod statement;
 pub mod tables;
 mod text_key;
 mod unwind;
+mod variables;
 
 use fathom_bpf::helper::Helper;
 use fathom_bpf::object::{ErrorSite, Signature, SourceSpan};
