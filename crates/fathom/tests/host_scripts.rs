@@ -1,6 +1,6 @@
 //! Scripts on the running kernel, through the `fathom` command as a user calls it. Needs root.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Output, Stdio};
 
 /// Says so if not.
@@ -156,8 +156,8 @@ fn stacks_of_ended_processes_have_names() {
     if !is_root() {
         return;
     }
-    let script =
-        "uprobe:libc:malloc /comm == \"ls\"/ { @[ustack(1), usym(reg(\"ip\"))] = count(); }";
+    let script = "uprobe:libc:malloc /comm == \"cat\"/ {
+        @[ustack(1), usym(reg(\"ip\"))] = count(); printf(\"seen\\n\"); }";
     let mut session = Command::new(env!("CARGO_BIN_EXE_fathom"))
         .args(["run", "-e", script])
         .stdout(Stdio::piped())
@@ -170,12 +170,24 @@ fn stacks_of_ended_processes_have_names() {
         .map_while(Result::ok)
         .find(|line| line.starts_with("Attached"));
     assert!(attached.is_some(), "not attached");
-    let listed = Command::new("/bin/ls").arg("/").output();
-    assert!(listed.expect("ls starts").status.success());
+    // It waits for its input, so it lives until the session has seen it; then it ends.
+    let mut cat = Command::new("/bin/cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("cat starts");
+    let mut results = BufReader::new(session.stdout.take().expect("standard output is a pipe"));
+    let mut text = String::new();
+    results.read_line(&mut text).expect("results can be read");
+    assert_eq!(text, "seen\n");
+    drop(cat.stdin.take());
+    assert!(cat.wait().expect("cat is our child").success());
     // SAFETY: sends a signal to a child that was not waited for yet.
     unsafe { libc::kill(session.id() as i32, libc::SIGINT) };
-    let output = session.wait_with_output().expect("the session ends");
-    let text = String::from_utf8_lossy(&output.stdout);
+    results
+        .read_to_string(&mut text)
+        .expect("results can be read");
+    assert!(session.wait().expect("the session ends").success());
     assert!(text.contains("malloc+0"), "{text}");
     assert!(!text.contains("0x"), "{text}");
 }

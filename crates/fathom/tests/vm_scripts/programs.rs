@@ -62,6 +62,24 @@ fn user_stacks_have_names() {
     }
 }
 
+/// bash is built without frame pointers: only `.eh_frame` leads from a function to its callers.
+#[test]
+fn user_stacks_without_frame_pointers_reach_main() {
+    if in_guest() {
+        let script = "uprobe:/bin/bash:evalexp { @[dw_ustack(12)] = count(); }";
+        // The loop runs long enough for the process to be looked at.
+        let ran = spin(script);
+        if kernel_is(5, 17) {
+            let text = ran.text();
+            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+            let calls = |name: &str| lines.iter().any(|line| line.starts_with(name));
+            assert!(calls("reader_loop+") && calls("main+"), "{text}");
+        } else {
+            ran.fails_with(&["`dw_ustack` needs", "Linux 5.17"]);
+        }
+    }
+}
+
 #[test]
 fn static_probes_of_python_fire() {
     if in_guest() {

@@ -20,8 +20,10 @@ const GATHER: Duration = Duration::from_millis(1);
 /// Wake-ups closer together than this are numbers.
 const CLOSE_TOGETHER: Duration = Duration::from_millis(2);
 /// When the target process is looked at after its start, so that it can be symbolized when it is gone; then every second.
-const LOOKS: [Duration; 4] = [
+const LOOKS: [Duration; 6] = [
+    Duration::from_millis(1),
     Duration::from_millis(3),
+    Duration::from_millis(8),
     Duration::from_millis(20),
     Duration::from_millis(100),
     Duration::from_millis(400),
