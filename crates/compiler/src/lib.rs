@@ -153,7 +153,6 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
             params: &params,
             options: &named,
             child_pid: options.child_pid,
-            has_target: options.pid.or(options.child_pid).is_some() || options.watches_others,
             allow_unsafe: options.allow_unsafe,
         },
         &types,

@@ -36,6 +36,8 @@ pub(crate) enum Asked {
     Exit(i32),
     /// `unwatch(address)`
     Unwatch(u64),
+    /// A program met a process for the first time: its stacks may have to be walked.
+    Walk(u32),
 }
 
 /// The actions of an object, ready to be done.
@@ -151,6 +153,7 @@ impl<'a> Actions<'a> {
                 let pid = self.field(event, pid).as_ref().and_then(integer);
                 if let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()) {
                     self.symbols.look_at(pid);
+                    return Ok(Asked::Walk(pid));
                 }
             }
             ActionKind::Unwatch { address } => {

@@ -279,6 +279,8 @@ impl Run<'_, '_> {
             attached,
             exit_code,
             object,
+            unwinder,
+            machine,
             ..
         } = self;
         let mut failure = None;
@@ -292,6 +294,18 @@ impl Run<'_, '_> {
             Ok(Asked::Unwatch(address)) => {
                 attached.unwatch(object, address);
                 ControlFlow::Continue(())
+            }
+            Ok(Asked::Walk(pid)) => {
+                let told = unwinder
+                    .as_mut()
+                    .map(|unwinder| unwinder.look_at(machine, pid));
+                match told {
+                    Some(Err(source)) => {
+                        failure = Some(Error::Process { pid, source });
+                        ControlFlow::Break(())
+                    }
+                    _ => ControlFlow::Continue(()),
+                }
             }
             Err(error) => {
                 failure = Some(error);

@@ -5,7 +5,9 @@ use crate::sys::bpf;
 use crate::sys::memory::{Mapping as Memory, Protection, page_size};
 use fathom_bpf::Object;
 use fathom_bpf::map::MapRole;
-use fathom_bpf::unwind::{MAX_REGIONS, MAX_ROWS, REGION_SIZE, ROW_SIZE, UnwindTable};
+use fathom_bpf::unwind::{
+    MAX_PROCESSES, MAX_REGIONS, MAX_ROWS, REGION_SIZE, ROW_SIZE, UnwindTable,
+};
 use fathom_machine::elf::Elf;
 use fathom_machine::process::Mapping;
 use fathom_machine::{Machine, Pid, unwind};
@@ -91,8 +93,26 @@ impl<'a> Unwinder<'a> {
         if regions.is_empty() || self.known.get(&pid) == Some(&regions) {
             return Ok(());
         }
+        self.make_room(machine, pid)?;
         self.tell(pid, &regions)?;
         self.known.insert(pid, regions);
+        Ok(())
+    }
+
+    /// Forgets processes that have ended when the table is full; one of those that live if there are none.
+    fn make_room(&mut self, machine: &Machine, pid: u32) -> io::Result<()> {
+        if self.known.len() < MAX_PROCESSES as usize || self.known.contains_key(&pid) {
+            return Ok(());
+        }
+        let is_gone = |pid: &&u32| !machine.process(Pid(**pid)).folder().exists();
+        let mut leaving: Vec<u32> = self.known.keys().filter(is_gone).copied().collect();
+        if leaving.is_empty() {
+            leaving.extend(self.known.keys().next());
+        }
+        for pid in leaving {
+            self.known.remove(&pid);
+            bpf::map_delete(self.processes.fd(), &pid.to_ne_bytes())?;
+        }
         Ok(())
     }
 

@@ -91,16 +91,6 @@ fn check_unwound(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if let Some(problem) = problem {
         return checker.fail(Diagnostic::error("kernel-feature", call.span, problem));
     }
-    if !checker.has_target {
-        checker.report(
-            Diagnostic::warning(
-                "needs-process",
-                call.span,
-                "`dw_ustack` knows the processes of -p, -c and --dwarf-pid only",
-            )
-            .label("stacks of all other processes are empty"),
-        );
-    }
     check(checker, call, |mode, limit| Type::UserStack { mode, limit })
 }
 

@@ -56,8 +56,6 @@ pub struct Checker<'a, 'm> {
     pub used_options: BTreeSet<String>,
     /// `-c` child or `-p` process.
     pub child_pid: Option<u32>,
-    /// There is a process of `-p` or `-c`.
-    pub has_target: bool,
     /// `--unsafe` was given.
     pub allow_unsafe: bool,
     /// The script uses functions that act on the system.
@@ -107,8 +105,6 @@ pub struct Input<'a, 'm> {
     pub options: &'a BTreeMap<String, Option<String>>,
     /// `-c` child or `-p` process.
     pub child_pid: Option<u32>,
-    /// There is a process of `-p` or `-c`.
-    pub has_target: bool,
     /// `--unsafe` was given.
     pub allow_unsafe: bool,
 }
@@ -175,7 +171,6 @@ impl<'a, 'm> Checker<'a, 'm> {
             options: input.options,
             used_options: BTreeSet::new(),
             child_pid: input.child_pid,
-            has_target: input.has_target,
             allow_unsafe: input.allow_unsafe,
             is_unsafe: false,
             group,
