@@ -277,7 +277,7 @@ fn enumeration(number: i64, names: &[(i64, String)]) -> Value {
 pub(crate) fn string_bytes(bytes: &[u8]) -> (&[u8], bool) {
     match bytes.iter().position(|&byte| byte == 0) {
         Some(end) => (&bytes[..end], false),
-        None => (bytes, false),
+        None => (bytes, !bytes.is_empty()),
     }
 }
 

@@ -152,10 +152,32 @@ fn lower_str(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) -
         TextSource::Elsewhere { address, space } => {
             let limit = text_limit(lowerer, used, *size);
             let place = to.unwrap_or_else(|| lowerer.temporary(*size, "a string"));
-            lowerer.read_string(place, limit, address, space);
+            let length = lowerer.read_string(place, limit, address, space);
+            if used.args.len() == 1 && u64::from(*size) == lowerer.env.config.max_strlen {
+                mark_cut(lowerer, (place, *size), length, (address, space));
+            }
             Rvalue::Bytes(place)
         }
     }
+}
+
+/// A text that fills its place may go on. The byte where the NUL stands is read for itself: a text without any NUL is one that was
+/// cut, which is shown.
+fn mark_cut(
+    lowerer: &mut Lowerer<'_, '_>,
+    (place, size): (Place, u32),
+    length: Value,
+    (address, space): (Value, Space),
+) {
+    let (full, done) = (lowerer.b.block(), lowerer.b.block());
+    lowerer
+        .b
+        .branch(Compare::Eq, length, size as i32, full, done);
+    lowerer.b.enter(full);
+    let last = lowerer.b.binary(BinaryOp::Add, address, size as i32 - 1);
+    lowerer.read_remote(place.plus(size - 1), 1, last, space);
+    lowerer.b.jump(done);
+    lowerer.b.enter(done);
 }
 
 /// Writes the text of a `str(…)` to `to` and gives what the kernel's helpers give: its length with the NUL, or a negative number.

@@ -4,6 +4,7 @@ use fathom_bpf::Layout;
 use fathom_bpf::helper::Helper;
 
 use super::{Lowerer, Place};
+use crate::ir::Compare;
 use crate::ty::Type;
 
 impl Lowerer<'_, '_> {
@@ -41,9 +42,21 @@ impl Lowerer<'_, '_> {
 
     /// Copies up to the NUL. What lies behind it in a variable that was used before must not come along: in a key it would count.
     fn copy_string(&mut self, from: Place, from_size: u32, to: Place, size: u32) {
-        let (to, from) = (self.address(to), self.address(from));
+        let (target, source) = (self.address(to), self.address(from));
         let len = self.b.constant(i64::from(from_size.min(size)));
-        self.b.call(Helper::PROBE_READ_KERNEL_STR, &[to, len, from]);
+        let length = self
+            .b
+            .call(Helper::PROBE_READ_KERNEL_STR, &[target, len, source]);
+        if from_size != size || u64::from(size) != self.env.config.max_strlen {
+            return;
+        }
+        // A text without any NUL is one that was cut: it stays one.
+        let (full, done) = (self.b.block(), self.b.block());
+        self.b.branch(Compare::Eq, length, size as i32, full, done);
+        self.b.enter(full);
+        self.copy(to.plus(size - 1), from.plus(size - 1), 1, 1);
+        self.b.jump(done);
+        self.b.enter(done);
     }
 
     fn convert_elements(
