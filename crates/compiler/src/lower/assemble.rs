@@ -2,7 +2,7 @@
 
 use fathom_bpf::layout::{hist_bucket_count, lhist_bucket_count};
 use fathom_bpf::map::{MapRole, ScriptMap, Storage};
-use fathom_bpf::object::{Action, ErrorSite};
+use fathom_bpf::object::{Action, ActionKind, ErrorSite};
 use fathom_bpf::unwind::{self, UnwindTable};
 use fathom_bpf::{Layout, Map, MapId, MapKind};
 
@@ -27,6 +27,7 @@ pub struct Assembly {
     actions: Vec<Action>,
     error_sites: Vec<ErrorSite>,
     events_size: u32,
+    has_default_events_size: bool,
     events: Option<MapId>,
     lost: Option<MapId>,
     errors: Option<MapId>,
@@ -57,6 +58,7 @@ impl Assembly {
             actions: Vec::new(),
             error_sites: Vec::new(),
             events_size: events_bytes(config),
+            has_default_events_size: config.ring_buffer_pages.is_none(),
             events: None,
             lost: None,
             errors: None,
@@ -88,6 +90,13 @@ impl Assembly {
     pub fn finish(mut self) -> Assembled {
         if let Some(errors) = self.errors {
             self.maps[errors.0 as usize].max_entries = (self.error_sites.len() as u32).max(1);
+        }
+        if let Some(events) = self.events
+            && self.has_default_events_size
+            && self.actions.iter().all(|action| is_rare(&action.kind))
+        {
+            let map = &mut self.maps[events.0 as usize];
+            map.max_entries = map.max_entries.min(SMALL_EVENTS_BYTES);
         }
         Assembled {
             maps: self.maps,
@@ -340,6 +349,22 @@ fn unwind_map(table: UnwindTable) -> Map {
     let mut map = plain(name, kind, sizes, entries, MapRole::Unwind(table));
     map.flags = flags;
     map
+}
+
+/// The ring buffer of a script that only asks user space to do something now and then.
+const SMALL_EVENTS_BYTES: u32 = 1 << 18;
+
+/// Whether such events come now and then, and carry no values: `exit()`, `print(@map)` and the like.
+fn is_rare(kind: &ActionKind) -> bool {
+    matches!(
+        kind,
+        ActionKind::Exit { .. }
+            | ActionKind::PrintMap { .. }
+            | ActionKind::ClearMap { .. }
+            | ActionKind::ZeroMap { .. }
+            | ActionKind::Time { .. }
+            | ActionKind::Unwatch { .. }
+    )
 }
 
 /// Size of the ring buffer: a power of two pages.
