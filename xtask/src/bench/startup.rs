@@ -101,7 +101,7 @@ fn attach(bench: &Bench, table: &mut Table, what: &str, script: &str, goal: &str
         )
     };
     let (ours, _) = of(&bench.ours)?;
-    let theirs = of(&bench.theirs).ok().map(|times| times.0);
+    let theirs = told(of(&bench.theirs)).map(|times| times.0);
     table.row(what, Unit::Seconds, ours, theirs, goal);
     Ok(())
 }
@@ -116,7 +116,7 @@ fn attach_in(bench: &Bench, table: &mut Table, path: &Path, script: &str) -> Res
     };
     let (ours, _) = of(&bench.ours)?;
     // One function that cannot be probed ends the peer.
-    let theirs = of(&bench.theirs).ok().map(|times| times.0);
+    let theirs = told(of(&bench.theirs)).map(|times| times.0);
     table.row(
         "attached: every function of postgres",
         Unit::Seconds,
@@ -130,7 +130,7 @@ fn attach_in(bench: &Bench, table: &mut Table, path: &Path, script: &str) -> Res
 fn all_system_calls(bench: &Bench, table: &mut Table) -> Result<()> {
     let ours = attach_times(bench.runs, &bench.ours, ALL_CALLS)?;
     // Half a minute each: once is enough.
-    let theirs = attach_times(1, &bench.theirs, ALL_CALLS).ok();
+    let theirs = told(attach_times(1, &bench.theirs, ALL_CALLS));
     table.row(
         "attached: `tracepoint:syscalls:sys_enter_*`",
         Unit::Seconds,
@@ -168,7 +168,7 @@ fn listing(bench: &Bench, table: &mut Table, pattern: &str, goal: &str) -> Resul
         Tool::Bpftrace(peers) => peers.bpftrace(["-l", &pattern.replace("/usr", "/host/usr")]),
     };
     let ours = timed(bench, &bench.ours, || command(&bench.ours))?;
-    let theirs = timed(bench, &bench.theirs, || command(&bench.theirs)).ok();
+    let theirs = told(timed(bench, &bench.theirs, || command(&bench.theirs)));
     table.row(
         &format!("list `{pattern}`"),
         Unit::Seconds,
@@ -177,6 +177,13 @@ fn listing(bench: &Bench, table: &mut Table, pattern: &str, goal: &str) -> Resul
         goal,
     );
     Ok(())
+}
+
+/// A measurement of the peer; why there is none goes to standard error.
+fn told<T>(measured: Result<T>) -> Option<T> {
+    measured
+        .inspect_err(|error| eprintln!("no number for the peer: {error:#}"))
+        .ok()
 }
 
 /// The binary, with the libraries that it needs.
