@@ -262,12 +262,7 @@ impl Run<'_, '_> {
     /// Sees what a process has mapped now.
     fn look_at(&mut self, pid: u32) -> Result<()> {
         self.symbols.look_at(pid);
-        match &mut self.unwinder {
-            Some(unwinder) => unwinder
-                .look_at(self.machine, pid)
-                .map_err(|source| Error::Process { pid, source }),
-            None => Ok(()),
-        }
+        walk(&mut self.unwinder, self.machine, pid, self.output)
     }
 
     /// Shows the events that are there. Breaks when the session is to end at one of them.
@@ -295,18 +290,13 @@ impl Run<'_, '_> {
                 attached.unwatch(object, address);
                 ControlFlow::Continue(())
             }
-            Ok(Asked::Walk(pid)) => {
-                let told = unwinder
-                    .as_mut()
-                    .map(|unwinder| unwinder.look_at(machine, pid));
-                match told {
-                    Some(Err(source)) => {
-                        failure = Some(Error::Process { pid, source });
-                        ControlFlow::Break(())
-                    }
-                    _ => ControlFlow::Continue(()),
+            Ok(Asked::Walk(pid)) => match walk(unwinder, machine, pid, output) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
                 }
-            }
+            },
             Err(error) => {
                 failure = Some(error);
                 ControlFlow::Break(())
@@ -391,6 +381,21 @@ impl Run<'_, '_> {
         self.helper_errors
             .tell(self.object, self.tables, self.output)
     }
+}
+
+/// Lets programs walk the stacks of a process, and says where they cannot.
+fn walk(
+    unwinder: &mut Option<Unwinder<'_>>,
+    machine: &Machine,
+    pid: u32,
+    output: &mut Output<'_>,
+) -> Result<()> {
+    let Some(unwinder) = unwinder else {
+        return Ok(());
+    };
+    let left_out = unwinder.look_at(machine, pid);
+    let left_out = left_out.map_err(|source| Error::Process { pid, source })?;
+    left_out.iter().try_for_each(|text| output.warn(text))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
