@@ -85,7 +85,7 @@ impl Default for Config {
         Config {
             cache_user_symbols: SymbolCache::PerProgram,
             cpp_demangle: true,
-            lazy_symbolication: false,
+            lazy_symbolication: true,
             license: "GPL".to_string(),
             log_size: 1_000_000,
             max_bpf_programs: 1024,
@@ -165,29 +165,30 @@ macro_rules! settings {
     };
 }
 
+// In the order in which `config` shows them.
 settings! {
-    "cache_user_symbols" cache_user_symbols: CacheWord;
     "cpp_demangle" cpp_demangle: Flag;
     "lazy_symbolication" lazy_symbolication: Flag;
-    "license" license: License;
+    "print_maps_on_exit" print_maps_on_exit: Flag;
+    "use_blazesym" show_debug_info: Flag;
+    "show_debug_info" show_debug_info: Flag;
     "log_size" log_size: Size;
     "max_bpf_progs" max_bpf_programs: Size;
     "max_cat_bytes" max_cat_bytes: Size;
     "max_map_keys" max_map_keys: Size;
     "max_probes" max_probes: Size;
     "max_strlen" max_strlen: Size;
-    "missing_probes" missing_probes: MissingWord;
     "on_stack_limit" on_stack_limit: Number;
     "perf_rb_pages" ring_buffer_pages: Pages;
-    "print_maps_on_exit" print_maps_on_exit: Flag;
-    "show_debug_info" show_debug_info: Flag;
-    "use_blazesym" show_debug_info: Flag;
-    "stack_mode" stack_mode: ModeWord;
     "str_trunc_trailer" str_trunc_trailer: Text;
-    "unstable_tseries" unstable_tseries: UnstableWord;
-    "unstable_dw_ustack" unstable_dw_ustack: UnstableWord;
-    "unstable_typeinfo" unstable_typeinfo: UnstableWord;
     "unstable_import_statement" unstable_import_statement: UnstableWord;
+    "unstable_tseries" unstable_tseries: UnstableWord;
+    "unstable_typeinfo" unstable_typeinfo: UnstableWord;
+    "unstable_dw_ustack" unstable_dw_ustack: UnstableWord;
+    "missing_probes" missing_probes: MissingWord;
+    "stack_mode" stack_mode: ModeWord;
+    "license" license: License;
+    "cache_user_symbols" cache_user_symbols: CacheWord;
 }
 
 impl Config {
@@ -285,10 +286,11 @@ impl Config {
         }
     }
 
-    /// All settings by name, as the `config` builtin shows them.
+    /// Settings by name, as the `config` builtin shows them: how symbols are kept is not among them.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, Shown)> + '_ {
         SETTINGS
             .iter()
+            .filter(|setting| setting.key != "cache_user_symbols")
             .map(|setting| (setting.key, (setting.get)(self)))
     }
 

@@ -307,6 +307,7 @@ impl<'a> Emitter<'a> {
             }
             Step::Atomic { size, op, at } => self.atomic(size, op, at, places),
             Step::Call(helper) => self.push(Insn::call(helper)),
+            Step::CallKernel(btf_id) => self.push(Insn::call_kernel_function(btf_id, 0)),
             end @ (Step::Jump | Step::Branch { .. } | Step::Return { .. }) => {
                 unreachable!("emit: {end:?} within a block")
             }

@@ -105,7 +105,7 @@ impl Function for Vcode {
 
     fn inst_clobbers(&self, step: Inst) -> PRegSet {
         match self.steps[step.index()] {
-            Step::Call(_) => (1..=5).map(register).collect(),
+            Step::Call(_) | Step::CallKernel(_) => (1..=5).map(register).collect(),
             _ => PRegSet::empty(),
         }
     }

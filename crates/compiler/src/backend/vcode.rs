@@ -86,6 +86,8 @@ pub(super) enum Step {
     Atomic { size: Size, op: AtomicOp, at: At },
     /// Reads r1 to r5 as needed, writes r0.
     Call(Helper),
+    /// The same with a function of the kernel, by its BTF id.
+    CallKernel(u32),
     /// Ends a block.
     Jump,
     /// Ends a block: reads lhs (and rhs), goes to the first successor if the condition holds.

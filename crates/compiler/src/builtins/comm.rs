@@ -1,15 +1,20 @@
-//! The running task's name read straight from its `task_struct`, where the kernel gives a typed pointer to it.
+//! Names of tasks: of another one by its pid; and the running one's read straight from its `task_struct`, where the kernel gives a typed pointer to it.
 //!
 //! `bpf_get_current_comm` copies and pads through two function calls; two typed loads cost a fraction of it. Kernels before
 //! 5.17 leave old bytes behind the name's NUL (`strlcpy` in `__set_task_comm`), so they are cleared here: a name is also
 //! a map key, and equal names must have equal bytes.
 
 use fathom_bpf::helper::Helper;
+use fathom_bpf::object::{ActionKind, FormatSink, ProgramKind};
 use fathom_syntax::ast::c::CRecordKind;
+use fathom_syntax::{Diagnostic, Span};
 
+use crate::check::Checker;
+use crate::hir::Expr;
 use crate::ir::{BinaryOp, Compare, Memory, Op, Value, Width};
 use crate::lower::{Lowerer, Place};
 use crate::ty::Type;
+use crate::types::Types;
 
 /// The lowest bit and the highest bit of each byte of a word.
 const LOW_BITS: i64 = 0x0101_0101_0101_0101;
@@ -19,7 +24,10 @@ const HIGH_BITS: i64 = 0x8080_8080_8080_8080_u64 as i64;
 pub(super) fn lower_current_comm(lowerer: &mut Lowerer<'_, '_>, size: u32, to: Place) {
     let is_aligned = to.memory != Memory::Stack || to.offset % 8 == 0;
     match comm_offset(lowerer) {
-        Some(offset) if is_aligned && size == 16 => load_comm(lowerer, offset, to),
+        Some(offset) if is_aligned && size == 16 => {
+            let task = lowerer.b.call(Helper::GET_CURRENT_TASK_BTF, &[]);
+            load_comm(lowerer, task, offset, to);
+        }
         _ => {
             let address = lowerer.address(to);
             let size = lowerer.b.constant(i64::from(size));
@@ -33,7 +41,10 @@ fn comm_offset(lowerer: &Lowerer<'_, '_>) -> Option<i32> {
     if !lowerer.env.features.current_task_btf || lowerer.group.context.is_packet() {
         return None;
     }
-    let types = lowerer.env.types;
+    comm_in_task(lowerer.env.types)
+}
+
+fn comm_in_task(types: &Types<'_>) -> Option<i32> {
     let task = types.struct_named(CRecordKind::Struct, "task_struct", Default::default());
     let Ok(Type::Struct(task)) = task else {
         return None;
@@ -42,8 +53,7 @@ fn comm_offset(lowerer: &Lowerer<'_, '_>) -> Option<i32> {
     i32::try_from(offset).ok()
 }
 
-fn load_comm(lowerer: &mut Lowerer<'_, '_>, offset: i32, to: Place) {
-    let task = lowerer.b.call(Helper::GET_CURRENT_TASK_BTF, &[]);
+fn load_comm(lowerer: &mut Lowerer<'_, '_>, task: Value, offset: i32, to: Place) {
     let (first, end) = load_until_nul(lowerer, task, offset);
     lowerer
         .b
@@ -80,4 +90,74 @@ fn load_until_nul(lowerer: &mut Lowerer<'_, '_>, base: Value, offset: i32) -> (V
     let above = b.binary(BinaryOp::Shr, first, 7);
     let kept = b.binary(BinaryOp::Sub, above, 1);
     (b.binary(BinaryOp::And, word, kept), marks)
+}
+
+/// Functions of the kernel that find a task by its pid, and give it back.
+const TASK_FROM_PID: &str = "bpf_task_from_pid";
+const TASK_RELEASE: &str = "bpf_task_release";
+/// What stands for the name of a process that is not there.
+const NOBODY: &[u8; 16] = b"N/A\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+/// Why the names of other processes cannot be had in the probe at hand.
+pub(super) fn why_not_of_others(checker: &Checker<'_, '_>, span: Span) -> Option<Diagnostic> {
+    let types = checker.types;
+    let is_there = types.kernel_function(TASK_FROM_PID).is_some()
+        && types.kernel_function(TASK_RELEASE).is_some()
+        && comm_in_task(types).is_some();
+    if !is_there {
+        let message = "`comm(pid)` needs Linux 6.2, whose kernel function `bpf_task_from_pid` finds a process by its pid";
+        return Some(
+            Diagnostic::error("kernel-feature", span, message)
+                .label("not in this kernel")
+                .help("store `comm` in a map by `pid` where the process itself is seen"),
+        );
+    }
+    let may_call = matches!(
+        checker.group.kind,
+        ProgramKind::TracepointBtf(_)
+            | ProgramKind::Fentry(_)
+            | ProgramKind::Fexit(_)
+            | ProgramKind::Iter(_)
+            | ProgramKind::Tracepoint
+            | ProgramKind::PerfEvent
+    );
+    if may_call {
+        return None;
+    }
+    let provider = checker.group.context.provider;
+    let message = format!("the kernel gives `comm(pid)` to other kinds of probes than {provider}");
+    Some(Diagnostic::error("wrong-probe", span, message).help(
+        "it works in tracepoint, interval, profile, software, hardware, iter, fentry and fexit probes",
+    ))
+}
+
+/// Reads the name of the process with that pid; one that is not there is warned about.
+pub(super) fn lower_comm_of(lowerer: &mut Lowerer<'_, '_>, pid: &Expr) -> Place {
+    let types = lowerer.env.types;
+    let (Some(find), Some(release), Some(offset)) = (
+        types.kernel_function(TASK_FROM_PID),
+        types.kernel_function(TASK_RELEASE),
+        comm_in_task(types),
+    ) else {
+        unreachable!("builtins: comm(pid) was let through without its kernel functions");
+    };
+    let pid = lowerer.scalar(pid);
+    let to = lowerer.temporary(NOBODY.len() as u32, "comm of a process");
+    let task = lowerer.b.call_kernel(find, &[pid]);
+    let (present, absent, done) = (lowerer.b.block(), lowerer.b.block(), lowerer.b.block());
+    lowerer.b.branch(Compare::Ne, task, 0, present, absent);
+    lowerer.b.enter(present);
+    load_comm(lowerer, task, offset, to);
+    lowerer.b.call_kernel(release, &[task]);
+    lowerer.b.jump(done);
+    lowerer.b.enter(absent);
+    lowerer.store_bytes(NOBODY, to);
+    lowerer.send_number(pid, |args| ActionKind::Format {
+        sink: FormatSink::Warning,
+        format: "No such process (pid=%d)".to_owned(),
+        args,
+    });
+    lowerer.b.jump(done);
+    lowerer.b.enter(done);
+    to
 }

@@ -1,17 +1,46 @@
-//! Options of the script itself: `getopt`.
+//! Options of the script itself: `getopt`, `config`.
 
 use fathom_syntax::diagnostic::Diagnostic;
 
 use super::{Builtin, nothing};
 use crate::check::{Call, Checker};
+use crate::config::Shown;
 use crate::hir::{Expr, ExprKind};
 use crate::ty::Type;
 
-pub const TABLE: &[Builtin] = &[Builtin {
-    name: "getopt",
-    check: check_getopt,
-    lower: nothing,
-}];
+pub const TABLE: &[Builtin] = &[
+    Builtin {
+        name: "getopt",
+        check: check_getopt,
+        lower: nothing,
+    },
+    Builtin {
+        name: "config",
+        check: check_config,
+        lower: nothing,
+    },
+];
+
+/// `config`: a record of all settings.
+fn check_config(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
+    checker.require_args(call, 0..=0);
+    let mut types = Vec::new();
+    let mut values = Vec::new();
+    for (name, shown) in checker.config.entries() {
+        let value = match shown {
+            Shown::Bool(value) => truth(value, call),
+            Shown::Int(value) => Expr::int(value as i64, Type::U64, call.at()),
+            Shown::Text(text) => checker.string(text.as_bytes(), call.at()),
+        };
+        types.push((name.to_owned(), value.ty.clone()));
+        values.push(value);
+    }
+    Expr {
+        kind: ExprKind::Record(values),
+        ty: Type::Record(types.into()),
+        span: call.at(),
+    }
+}
 
 /// `getopt("name"[, default[, "help"]])`: the value of `--name=value` behind `--`, of the default's type.
 fn check_getopt(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {

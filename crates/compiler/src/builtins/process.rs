@@ -121,11 +121,22 @@ fn half(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, helper: Helper, high: bo
 
 /// `comm`, `comm(pid)`
 fn check_comm(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
-    checker.require_args(call, 0..=0);
-    call.expr(Type::String { size: COMM_SIZE }, Vec::new())
+    checker.require_args(call, 0..=1);
+    let ty = Type::String { size: COMM_SIZE };
+    let Some(pid) = call.args.first() else {
+        return call.expr(ty, Vec::new());
+    };
+    let pid = checker.integer(pid);
+    match super::comm::why_not_of_others(checker, call.span) {
+        Some(problem) => checker.fail(problem),
+        None => call.expr(ty, vec![pid]),
+    }
 }
 
-fn lower_comm(lowerer: &mut Lowerer<'_, '_>, _used: &Use<'_>, to: Option<Place>) -> Rvalue {
+fn lower_comm(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) -> Rvalue {
+    if let Some(pid) = used.args.first() {
+        return Rvalue::Bytes(super::comm::lower_comm_of(lowerer, pid));
+    }
     let place = to.unwrap_or_else(|| lowerer.temporary(COMM_SIZE, "comm"));
     super::comm::lower_current_comm(lowerer, COMM_SIZE, place);
     Rvalue::Bytes(place)

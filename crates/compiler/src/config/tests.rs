@@ -57,10 +57,10 @@ fn values_of_every_kind() {
         &[],
         expect![[r#"
             cpp_demangle: Bool(false)
-            license: Text("GPL v2")
-            missing_probes: Text("warn")
             perf_rb_pages: Int(128)
-            str_trunc_trailer: Text("…")"#]],
+            str_trunc_trailer: Text("…")
+            missing_probes: Text("warn")
+            license: Text("GPL v2")"#]],
     );
 }
 
@@ -75,8 +75,8 @@ fn environment_beats_the_block() {
             ("HOME", "/"),
         ],
         expect![[r#"
-            max_strlen: Int(64)
-            print_maps_on_exit: Bool(false)"#]],
+            print_maps_on_exit: Bool(false)
+            max_strlen: Int(64)"#]],
     );
 }
 

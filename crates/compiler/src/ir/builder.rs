@@ -237,6 +237,14 @@ impl Builder {
         })
     }
 
+    /// Calls a function of the kernel.
+    pub fn call_kernel(&mut self, btf_id: u32, args: &[Value]) -> Value {
+        self.emit(Op::CallKernel {
+            btf_id,
+            args: args.to_vec(),
+        })
+    }
+
     /// Ends the block with a jump.
     pub fn jump(&mut self, block: BlockId) {
         self.end(Terminator::Jump(Target::to(block)));

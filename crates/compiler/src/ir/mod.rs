@@ -305,6 +305,8 @@ pub enum Op {
     FunctionAddress(FunctionId),
     /// Calls a kernel helper; at most 5 arguments.
     Call { helper: Helper, args: Vec<Value> },
+    /// Calls a function of the kernel by its number in the kernel's BTF; at most 5 arguments.
+    CallKernel { btf_id: u32, args: Vec<Value> },
 }
 
 /// How a block ends.

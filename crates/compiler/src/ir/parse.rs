@@ -210,6 +210,13 @@ impl<'a> Line<'a> {
                 });
             }
             "copy" => return self.copy(),
+            "call_kernel" => {
+                let btf_id = self.next()?.parse().ok()?;
+                return Some(Op::CallKernel {
+                    btf_id,
+                    args: self.list()?,
+                });
+            }
             "call" => {
                 let helper = Helper::from_name(self.next()?)?;
                 return Some(Op::Call {

@@ -29,7 +29,8 @@ b1:
   return 0
 b2(v14, v15):
   v16 = call bpf_loop(v14, v7, v3, v15)
-  return v16
+  v17 = call_kernel 65917(v16)
+  return v17
 }
 
 fn each(v0, v1) {

@@ -102,6 +102,9 @@ impl Display for Op {
             Op::MapValue { map, offset } => write!(f, "map{}[0] + {offset}", map.0),
             Op::FunctionAddress(id) => write!(f, "fn{}", id.0),
             Op::Call { helper, args } => write!(f, "call {helper}({})", List(args)),
+            Op::CallKernel { btf_id, args } => {
+                write!(f, "call_kernel {btf_id}({})", List(args))
+            }
             other => fmt_memory(other, f),
         }
     }

@@ -167,6 +167,12 @@ impl Verifier<'_> {
             Op::Call { args, helper } if args.len() > 5 => {
                 self.problem(format_args!("{helper} is passed {} arguments", args.len()));
             }
+            Op::CallKernel { args, btf_id } if args.len() > 5 => {
+                self.problem(format_args!(
+                    "kernel function {btf_id} is passed {} arguments",
+                    args.len()
+                ));
+            }
             Op::Atomic { width, .. } if width.bytes() < 4 => {
                 self.problem("atomic on less than 4 bytes")
             }

@@ -35,7 +35,9 @@ impl Op {
                 visit(*to);
                 visit(*from);
             }
-            Op::Call { args, .. } => args.iter().for_each(|arg| visit(*arg)),
+            Op::Call { args, .. } | Op::CallKernel { args, .. } => {
+                args.iter().for_each(|arg| visit(*arg))
+            }
         }
     }
 
@@ -71,7 +73,9 @@ impl Op {
                 visit(to);
                 visit(from);
             }
-            Op::Call { args, .. } => args.iter_mut().for_each(visit),
+            Op::Call { args, .. } | Op::CallKernel { args, .. } => {
+                args.iter_mut().for_each(visit);
+            }
         }
     }
 
@@ -113,7 +117,7 @@ impl Op {
     pub fn may_have_result(&self) -> bool {
         match self {
             Op::Atomic { op, .. } => *op != AtomicOp::Add,
-            Op::Call { .. } => true,
+            Op::Call { .. } | Op::CallKernel { .. } => true,
             other => other.must_have_result(),
         }
     }

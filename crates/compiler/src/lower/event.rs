@@ -139,6 +139,21 @@ impl Lowerer<'_, '_> {
         self.b.enter(done);
     }
 
+    /// Sends an event that carries one number that was computed already.
+    pub fn send_number(&mut self, value: Value, kind: impl FnOnce(Vec<Field>) -> ActionKind) {
+        let stand_in = Expr::int(0, Type::I64, self.b.span());
+        let fields = self.event_fields(std::slice::from_ref(&stand_in));
+        let (offset, total) = (fields[0].offset, event_size(&fields));
+        let action = Action {
+            kind: kind(fields),
+            span: self.b.span(),
+        };
+        let number = self.out.action(action);
+        self.with_event(number, total, |lower, event| {
+            lower.store_scalar(event.plus(offset), &Type::I64, value);
+        });
+    }
+
     /// Sends an event without values.
     pub fn send_plain(&mut self, kind: ActionKind) {
         self.send(&[], |_| kind);

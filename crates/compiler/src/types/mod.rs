@@ -245,6 +245,12 @@ impl<'m> Types<'m> {
         suggest::nearest(name, names.iter().map(String::as_str))
     }
 
+    /// The number of a function that the kernel itself has.
+    pub fn kernel_function(&self, name: &str) -> Option<u32> {
+        let btf = self.machine.btf().ok()?;
+        btf.find(Kind::Func, name).map(|id| id.0)
+    }
+
     /// A constant of an enum, of the script or of the kernel.
     pub fn enumerator(&self, name: &str) -> Option<(Type, i64)> {
         if let Some((found, value)) = self.script.enumerator(name) {

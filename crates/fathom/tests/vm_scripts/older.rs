@@ -49,6 +49,18 @@ fn loops_over_maps() {
 }
 
 #[test]
+fn names_of_other_processes() {
+    if in_guest() {
+        let ran = run("software:cpu-clock:1000000 { print(comm(2)); exit(); }");
+        if kernel_is(6, 12) {
+            assert!(ran.text().contains("kthreadd"), "{}", ran.text());
+        } else {
+            ran.fails_with(&["Linux 6.", "1 | software"]);
+        }
+    }
+}
+
+#[test]
 fn counts_are_read_where_they_are_made() {
     if in_guest() {
         let ran = run("interval:ms:10 { @ = count(); if (@ > 3) { exit(); } }");

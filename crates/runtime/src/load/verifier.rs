@@ -132,6 +132,9 @@ fn reason(program: &Program, errno: i32, log: &str) -> String {
         libc::EINVAL if log.contains("unknown func") => {
             "this kernel lacks a helper function that it calls".into()
         }
+        _ if log.contains("calling kernel function") && log.contains("is not allowed") => {
+            "this kernel does not let programs of its kind call a kernel function that it needs; tracepoints and timers may since Linux 6.12".into()
+        }
         libc::EACCES | libc::EINVAL | libc::EPERM => {
             "the verifier cannot prove that it is safe".into()
         }

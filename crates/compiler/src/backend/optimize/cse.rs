@@ -203,6 +203,7 @@ impl Sharer {
             Op::Call { helper, .. } if !is_fixed_during_run(*helper) && !is_clock(*helper) => {
                 *epochs = self.after_unknown_writes(*epochs);
             }
+            Op::CallKernel { .. } => *epochs = self.after_unknown_writes(*epochs),
             _ => {}
         }
     }

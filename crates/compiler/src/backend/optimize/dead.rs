@@ -30,6 +30,7 @@ pub(super) fn remove(function: &mut Function) -> bool {
 fn has_effect(op: &Op) -> bool {
     match op {
         Op::Store { .. } | Op::Atomic { .. } | Op::Zero { .. } | Op::Copy { .. } => true,
+        Op::CallKernel { .. } => true,
         Op::Call { helper, .. } => !is_fixed_during_run(*helper) && !is_clock(*helper),
         _ => false,
     }

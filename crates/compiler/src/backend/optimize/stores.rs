@@ -224,6 +224,7 @@ impl Backward<'_> {
             Op::Call { helper, .. } if !is_fixed_during_run(helper) && !is_clock(helper) => {
                 self.read_escaped()
             }
+            Op::CallKernel { .. } => self.read_escaped(),
             _ => {}
         }
     }

@@ -85,18 +85,22 @@ impl Selector<'_> {
                 len,
             } => self.zero(*memory, *base, *offset, *len),
             Op::Copy { .. } => self.copy(&inst.op),
-            Op::Call { helper, args } => {
-                let mut places: Vec<Place> = Vec::with_capacity(6);
-                for (index, arg) in args.iter().enumerate() {
-                    let arg = self.fresh_reg(*arg);
-                    places.push(Place::reg_fixed_use(arg, register(index + 1)));
-                }
-                let def = self.result(inst);
-                places.push(Place::reg_fixed_def(def, register(0)));
-                self.code.push(Step::Call(*helper), self.span, &places);
-                self.recent.clear();
-            }
+            Op::Call { helper, args } => self.call(Step::Call(*helper), args, inst),
+            Op::CallKernel { btf_id, args } => self.call(Step::CallKernel(*btf_id), args, inst),
         }
+    }
+
+    /// Arguments arrive in r1, r2, …; the result is in r0.
+    fn call(&mut self, step: Step, args: &[Value], inst: &Inst) {
+        let mut places: Vec<Place> = Vec::with_capacity(6);
+        for (index, arg) in args.iter().enumerate() {
+            let arg = self.fresh_reg(*arg);
+            places.push(Place::reg_fixed_use(arg, register(index + 1)));
+        }
+        let def = self.result(inst);
+        places.push(Place::reg_fixed_def(def, register(0)));
+        self.code.push(step, self.span, &places);
+        self.recent.clear();
     }
 
     fn result(&mut self, inst: &Inst) -> VReg {

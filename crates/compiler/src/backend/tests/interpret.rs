@@ -250,6 +250,9 @@ impl Run<'_> {
                 let args: Vec<i64> = args.iter().map(|arg| get(*arg)).collect();
                 self.helper(*helper, &args)
             }
+            Op::CallKernel { btf_id, .. } => {
+                panic!("interpret: kernel function {btf_id} is not generated")
+            }
             Op::Map(_) | Op::MapValue { .. } => panic!("interpret: maps are not generated"),
         })
     }
