@@ -30,6 +30,12 @@ fuzz_target!(|data: &[u8]| {
                 let _ = function.types.size_of(parameter.type_index);
             }
         }
+        let after = debug.after_prologue(address).ok().flatten();
+        if let Ok(Some(scope)) = debug.variables_at(after.unwrap_or(address)) {
+            for variable in &scope.variables {
+                let _ = scope.types.name(variable.type_index);
+            }
+        }
     }
     let _ = debug.find_line("sample.c", 3, None);
 });

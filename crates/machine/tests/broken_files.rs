@@ -53,7 +53,7 @@ fn hammer(original: &[u8], hot: std::ops::Range<usize>, ask: impl Fn(Vec<u8>)) {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let start = Instant::now();
     let mut rounds = 0;
-    while rounds < 2000 && start.elapsed() < Duration::from_secs(20) {
+    while rounds < 2000 && start.elapsed() < Duration::from_secs(8) {
         let bytes = mutate(original, &mut random, hot.clone());
         let began = Instant::now();
         ask(bytes);
@@ -123,6 +123,12 @@ fn ask_dwarf(bytes: Vec<u8>) {
                 let _ = function.types.size_of(parameter.type_index);
             }
         }
+        let after = debug.after_prologue(address).ok().flatten();
+        if let Ok(Some(scope)) = debug.variables_at(after.unwrap_or(address)) {
+            for variable in &scope.variables {
+                let _ = scope.types.name(variable.type_index);
+            }
+        }
     }
     let _ = debug.find_line("sample.c", 3, None);
 }
@@ -179,11 +185,24 @@ fn broken_elf() {
 
 #[test]
 fn broken_dwarf() {
-    for version in ["-gdwarf-4", "-gdwarf-5"] {
-        let Some(bytes) = sample(&["-g", version]) else {
+    for (flags, sections) in [
+        (
+            ["-g", "-gdwarf-4", "-O0"],
+            [".debug_info", ".debug_abbrev", ".debug_line"],
+        ),
+        (
+            ["-g", "-gdwarf-5", "-O0"],
+            [".debug_info", ".debug_abbrev", ".eh_frame"],
+        ),
+        (
+            ["-g", "-gdwarf-5", "-O2"],
+            [".debug_info", ".debug_loclists", ".debug_line"],
+        ),
+    ] {
+        let Some(bytes) = sample(&flags) else {
             return;
         };
-        for section in [".debug_info", ".debug_abbrev", ".debug_line"] {
+        for section in sections {
             hammer(&bytes, place_of(&bytes, section), ask_dwarf);
         }
     }

@@ -1,15 +1,14 @@
 //! A function's parameters and return type.
 
-use super::graph::{Builder, TypeGraph, TypeIndex};
-use super::unit::for_each_range;
-use super::{AttributeValue, Budget, DebugInfo, Dwarf, Entry, Unit};
+use super::builder::Builder;
+use super::location::Location;
+use super::question::{Place, Question};
+use super::site::{Site, Told, number};
+use super::{DebugInfo, TypeGraph, TypeIndex};
 use crate::{Address, Result};
-use gimli::UnitOffset;
 
 /// Parameters taken of one function.
 const MAX_PARAMETERS: usize = 256;
-/// Steps from an inlined or cloned function to where it is described.
-const MAX_ORIGINS: usize = 16;
 
 /// What debug information says about a function.
 #[derive(Debug, Clone)]
@@ -18,6 +17,8 @@ pub struct DebugFunction {
     pub name: String,
     /// Its mangled name, when it has one.
     pub linkage_name: Option<String>,
+    /// What it is written in.
+    pub language: Language,
     /// Address of its first instruction.
     pub address: Address,
     /// Its parameters in order of the ABI.
@@ -39,6 +40,13 @@ pub struct Parameter {
     pub type_index: TypeIndex,
     /// Whether its value can be had.
     pub presence: Presence,
+    /// Where it is at the function's first instruction.
+    pub location: Location,
+    /// Whether `location` is told once for the whole function. Then compilers mean the place where the prologue puts it, and it
+    /// is to be trusted only behind that (see [`DebugInfo::after_prologue`]) unless `is_valid_at_entry`.
+    pub is_valid_everywhere: bool,
+    /// Whether `location` holds at the first instruction. Parameters of unoptimised code do not: the prologue stores them.
+    pub is_valid_at_entry: bool,
     /// Whether it stands for a result (Go).
     pub is_result: bool,
 }
@@ -54,172 +62,179 @@ pub enum Presence {
     Absent,
 }
 
+/// What a function is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// C.
+    C,
+    /// C++.
+    Cpp,
+    /// Rust.
+    Rust,
+    /// Go.
+    Go,
+    /// Another one, or none is told.
+    Other,
+}
+
 impl DebugInfo {
     /// The function whose code starts at an address of the binary; `None` when it is not described.
     pub fn function_at(&self, address: Address) -> Result<Option<DebugFunction>> {
-        let dwarf = self.dwarf()?;
-        let Some(unit) = self.unit_at(&dwarf, address)? else {
+        let question = Question::new(self)?;
+        let Some(unit) = question.unit_at(address)? else {
             return Ok(None);
         };
-        let mut budget = Budget::new();
-        let found =
-            find_subprogram(&dwarf, &unit, address, &mut budget).map_err(self.malformed())?;
-        let Some(offset) = found else { return Ok(None) };
-        describe(&dwarf, &unit, offset, address, budget)
+        let functions = self
+            .functions_of(&question, &unit)
+            .map_err(self.malformed())?;
+        let Some(offset) = functions.starting_at(address) else {
+            return Ok(None);
+        };
+        question
+            .entry(&unit, offset)
+            .and_then(|place| describe(&question, &place, address))
             .map(Some)
             .map_err(self.malformed())
     }
 }
 
-/// Walks the unit's entries, reading attributes of functions only.
-fn find_subprogram<'a>(
-    dwarf: &Dwarf<'a>,
-    unit: &Unit<'a>,
-    wanted: Address,
-    budget: &mut Budget,
-) -> gimli::Result<Option<UnitOffset>> {
-    let mut entries = unit.entries_raw(None)?;
-    let mut entry = Entry::null();
-    while !entries.is_empty() {
-        let mut ahead = entries.clone();
-        let Some(abbreviation) = ahead.read_abbreviation()? else {
-            entries = ahead;
-            continue;
-        };
-        budget.spend(abbreviation.attributes().len())?;
-        if abbreviation.tag() != gimli::DW_TAG_subprogram {
-            ahead.skip_attributes(abbreviation.attributes())?;
-            entries = ahead;
-            continue;
-        }
-        entries.read_entry(&mut entry)?;
-        let mut starts_here = false;
-        let mut is_first = true;
-        for_each_range(dwarf, unit, &entry, |start, _| {
-            // Of several ranges the first is where the function is entered.
-            starts_here |= start == wanted.0 && is_first;
-            is_first = false;
-        });
-        if starts_here {
-            return Ok(Some(entry.offset()));
-        }
-    }
-    Ok(None)
-}
-
 fn describe<'a>(
-    dwarf: &Dwarf<'a>,
-    unit: &Unit<'a>,
-    offset: UnitOffset,
+    question: &Question<'a>,
+    function: &Place<'a>,
     address: Address,
-    budget: Budget,
 ) -> gimli::Result<DebugFunction> {
-    let mut builder = Builder::new(dwarf, unit, budget)?;
-    let mut cursor = unit.entries_at_offset(offset)?;
-    let root = cursor.next_dfs()?.cloned().unwrap_or_else(Entry::null);
-    let mut function = DebugFunction {
-        name: inherited(unit, &root, gimli::DW_AT_name)?
-            .map(|v| text(dwarf, unit, v))
+    let mut builder = Builder::new(question);
+    let site = Site::new(question, function, address, address);
+    let (parameters, is_variadic) = parameters(question, function, &site, &mut builder)?;
+    let return_type = return_type(question, function, &mut builder)?;
+    Ok(DebugFunction {
+        name: question
+            .text_of(function, gimli::DW_AT_name)?
             .unwrap_or_default(),
-        linkage_name: inherited(unit, &root, gimli::DW_AT_linkage_name)?
-            .map(|v| text(dwarf, unit, v)),
+        linkage_name: question.text_of(function, gimli::DW_AT_linkage_name)?,
+        language: language(question, function)?,
         address,
-        parameters: Vec::new(),
-        return_type: None,
-        is_variadic: false,
-        types: TypeGraph::default(),
-    };
-    if let Some(value) = inherited(unit, &root, gimli::DW_AT_type)? {
-        function.return_type = Some(builder.reference(unit, value));
-    }
-    while let Some(child) = cursor.next_dfs()? {
-        builder.budget.spend(child.attrs().len())?;
-        if child.depth() <= root.depth() || function.parameters.len() >= MAX_PARAMETERS {
-            break;
-        }
-        // Parameters of nested scopes belong to those.
-        if child.depth() > root.depth() + 1 {
-            continue;
-        }
-        match child.tag() {
-            gimli::DW_TAG_formal_parameter => {
-                function
-                    .parameters
-                    .push(parameter(dwarf, unit, child, &mut builder)?)
-            }
-            gimli::DW_TAG_unspecified_parameters => function.is_variadic = true,
-            _ => {}
-        }
-    }
-    function.types = builder.finish()?;
-    Ok(function)
-}
-
-fn parameter<'a>(
-    dwarf: &Dwarf<'a>,
-    unit: &Unit<'a>,
-    entry: &Entry<'a>,
-    builder: &mut Builder<'_, 'a>,
-) -> gimli::Result<Parameter> {
-    let name = inherited(unit, entry, gimli::DW_AT_name)?
-        .map(|value| text(dwarf, unit, value))
-        .unwrap_or_default();
-    let type_index = match inherited(unit, entry, gimli::DW_AT_type)? {
-        Some(value) => builder.reference(unit, value),
-        None => builder.void(),
-    };
-    let constant = entry
-        .attr_value(gimli::DW_AT_const_value)
-        .and_then(|value| value.sdata_value());
-    let presence = match (constant, entry.attr_value(gimli::DW_AT_location)) {
-        (Some(number), _) => Presence::Constant(number),
-        (None, Some(gimli::AttributeValue::Exprloc(expression))) if expression.0.is_empty() => {
-            Presence::Absent
-        }
-        (None, Some(_)) => Presence::Located,
-        (None, None) => Presence::Absent,
-    };
-    let is_result = matches!(
-        entry.attr_value(gimli::DW_AT_variable_parameter),
-        Some(gimli::AttributeValue::Flag(true))
-    );
-    Ok(Parameter {
-        name,
-        type_index,
-        presence,
-        is_result,
+        parameters,
+        return_type,
+        is_variadic,
+        types: builder.finish()?,
     })
 }
 
-/// An attribute of the entry, or of the declaration or abstract copy it refers to.
-fn inherited<'a>(
-    unit: &Unit<'a>,
-    entry: &Entry<'a>,
-    name: gimli::DwAt,
-) -> gimli::Result<Option<AttributeValue<'a>>> {
-    let mut entry = entry.clone();
-    for _ in 0..MAX_ORIGINS {
-        if let Some(value) = entry.attr_value(name) {
-            return Ok(Some(value));
+/// The parameters, and whether `...` follows.
+pub(super) fn parameters<'a>(
+    question: &Question<'a>,
+    function: &Place<'a>,
+    site: &Site<'_, 'a>,
+    builder: &mut Builder<'_, 'a>,
+) -> gimli::Result<(Vec<Parameter>, bool)> {
+    let children = question.children(function, MAX_PARAMETERS, is_parameter)?;
+    let is_variadic = |children: &[Place<'a>]| {
+        let mut tags = children.iter().map(|child| child.entry.tag());
+        tags.any(|tag| tag == gimli::DW_TAG_unspecified_parameters)
+    };
+    let mut found = Vec::new();
+    for child in &children {
+        if child.entry.tag() == gimli::DW_TAG_formal_parameter {
+            found.push(parameter(question, child, site, builder)?);
         }
-        let origin = entry
-            .attr_value(gimli::DW_AT_abstract_origin)
-            .or_else(|| entry.attr_value(gimli::DW_AT_specification));
-        entry = match origin {
-            Some(gimli::AttributeValue::UnitRef(offset)) => unit.entry(offset)?,
-            // Into another unit (link-time optimisation): offsets of the answer would be of that unit.
-            _ => return Ok(None),
-        };
     }
-    Ok(None)
+    Ok((found, is_variadic(&children)))
 }
 
-/// A string attribute; what cannot be read is empty.
-pub(super) fn text<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, value: AttributeValue<'a>) -> String {
-    const MAX_TEXT: usize = 64 << 10;
-    let slice = dwarf
-        .attr_string(unit, value)
-        .map(|slice| slice.slice())
-        .unwrap_or_default();
-    String::from_utf8_lossy(&slice[..slice.len().min(MAX_TEXT)]).into_owned()
+fn is_parameter(tag: gimli::DwTag) -> bool {
+    matches!(
+        tag,
+        gimli::DW_TAG_formal_parameter | gimli::DW_TAG_unspecified_parameters
+    )
+}
+
+fn parameter<'a>(
+    question: &Question<'a>,
+    place: &Place<'a>,
+    site: &Site<'_, 'a>,
+    builder: &mut Builder<'_, 'a>,
+) -> gimli::Result<Parameter> {
+    let told = site.location(place);
+    let constant = place
+        .own(gimli::DW_AT_const_value)
+        .as_ref()
+        .and_then(number);
+    let presence = match (constant, &told) {
+        (Some(number), _) => Presence::Constant(number),
+        // A list that leaves the first instruction out still is a location.
+        (None, Some(told)) if told.location != Location::Absent || !told.is_valid_everywhere => {
+            Presence::Located
+        }
+        (None, _) => Presence::Absent,
+    };
+    let told = told.unwrap_or_else(Told::absent);
+    Ok(Parameter {
+        name: question
+            .text_of(place, gimli::DW_AT_name)?
+            .unwrap_or_default(),
+        type_index: type_of(question, place, builder)?,
+        presence,
+        location: told.location,
+        is_valid_everywhere: told.is_valid_everywhere,
+        is_valid_at_entry: told.is_valid_at_entry,
+        is_result: is_result(place),
+    })
+}
+
+/// Go's results are parameters with a mark.
+pub(super) fn is_result(place: &Place<'_>) -> bool {
+    matches!(
+        place.own(gimli::DW_AT_variable_parameter),
+        Some(gimli::AttributeValue::Flag(true))
+    )
+}
+
+/// The type of a parameter or variable.
+pub(super) fn type_of<'a>(
+    question: &Question<'a>,
+    place: &Place<'a>,
+    builder: &mut Builder<'_, 'a>,
+) -> gimli::Result<TypeIndex> {
+    let found = question.owner(place, gimli::DW_AT_type)?;
+    Ok(match found {
+        Some((unit, value)) => builder.reference(&unit, value),
+        None => builder.void(),
+    })
+}
+
+/// What a function returns.
+pub(super) fn return_type<'a>(
+    question: &Question<'a>,
+    function: &Place<'a>,
+    builder: &mut Builder<'_, 'a>,
+) -> gimli::Result<Option<TypeIndex>> {
+    let found = question.owner(function, gimli::DW_AT_type)?;
+    Ok(found.map(|(unit, value)| builder.reference(&unit, value)))
+}
+
+/// The language of the unit that declares the function.
+pub(super) fn language<'a>(
+    question: &Question<'a>,
+    function: &Place<'a>,
+) -> gimli::Result<Language> {
+    let named = question.owner(function, gimli::DW_AT_name)?;
+    let unit = named.map_or_else(|| function.unit.clone(), |(unit, _)| unit);
+    let root = question.entry(&unit, unit.unit.header.root_offset())?;
+    Ok(match root.own(gimli::DW_AT_language) {
+        Some(gimli::AttributeValue::Language(language)) => match language {
+            gimli::DW_LANG_C89 | gimli::DW_LANG_C | gimli::DW_LANG_C99 => Language::C,
+            gimli::DW_LANG_C11 | gimli::DW_LANG_C17 => Language::C,
+            gimli::DW_LANG_C_plus_plus
+            | gimli::DW_LANG_C_plus_plus_03
+            | gimli::DW_LANG_C_plus_plus_11
+            | gimli::DW_LANG_C_plus_plus_14
+            | gimli::DW_LANG_C_plus_plus_17
+            | gimli::DW_LANG_C_plus_plus_20 => Language::Cpp,
+            gimli::DW_LANG_Rust => Language::Rust,
+            gimli::DW_LANG_Go => Language::Go,
+            _ => Language::Other,
+        },
+        _ => Language::Other,
+    })
 }

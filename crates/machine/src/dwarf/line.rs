@@ -1,7 +1,7 @@
 //! From a source line to the addresses of its code.
 
-use super::function::text;
-use super::{Budget, DebugInfo, Dwarf, Slice, Unit};
+use super::question::{Budget, text};
+use super::{DebugInfo, Dwarf, Slice, Unit};
 use crate::{Address, Error, Result};
 use gimli::{ColumnType, LineProgramHeader};
 

@@ -3,28 +3,40 @@
 //! Nothing is indexed ahead: for one function the unit is found by address (`.debug_aranges`, else the units' own ranges), and only
 //! that unit's entries are walked. Work is counted, so that a crafted file ends with an error and not with a hang.
 
+mod builder;
+mod expression;
+mod frame;
 mod function;
+mod functions;
 mod graph;
 mod line;
+mod location;
+mod prologue;
+mod question;
+mod scope;
+mod site;
 #[cfg(test)]
 mod tests;
+mod types;
 mod unit;
 
-pub use function::{DebugFunction, Parameter, Presence};
-pub use graph::{
-    BaseEncoding, CompositeKind, DebugMember, DebugType, Qualifier, TypeGraph, TypeIndex,
-};
+pub use function::{DebugFunction, Language, Parameter, Presence};
+pub use graph::TypeGraph;
 pub use line::LineMatch;
+pub use location::{
+    BinaryOperation, Expression, Location, MAX_OPERATIONS, MAX_REGISTER, MAX_STACK, Operation,
+    Piece, UnaryOperation,
+};
+pub use scope::{Scope, Variable};
+pub use types::{BaseEncoding, CompositeKind, DebugMember, DebugType, Qualifier, TypeIndex};
 
 use crate::elf::Elf;
 use crate::{Error, Result};
 use gimli::{EndianSlice, LittleEndian, SectionId};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-
-/// Attributes looked at for one question; real questions need a hundredth of it.
-const MAX_WORK: usize = 200_000_000;
+use std::sync::{Arc, Mutex, OnceLock};
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 type Dwarf<'a> = gimli::Dwarf<Slice<'a>>;
@@ -33,13 +45,16 @@ type Entry<'a> = gimli::DebuggingInformationEntry<Slice<'a>>;
 type AttributeValue<'a> = gimli::AttributeValue<Slice<'a>>;
 
 /// The sections that are read.
-const SECTIONS: [SectionId; 11] = [
+const SECTIONS: [SectionId; 14] = [
     SectionId::DebugAbbrev,
     SectionId::DebugAddr,
     SectionId::DebugAranges,
+    SectionId::DebugFrame,
     SectionId::DebugInfo,
     SectionId::DebugLine,
     SectionId::DebugLineStr,
+    SectionId::DebugLoc,
+    SectionId::DebugLocLists,
     SectionId::DebugRanges,
     SectionId::DebugRngLists,
     SectionId::DebugStr,
@@ -50,16 +65,31 @@ const SECTIONS: [SectionId; 11] = [
 /// DWARF of one binary.
 #[derive(Debug)]
 pub struct DebugInfo {
+    /// The file with the debug information.
     elf: Arc<Elf>,
+    /// The file that runs.
+    binary: Arc<Elf>,
     /// Sections that are compressed in the file, unpacked at first use.
     unpacked: [OnceLock<Vec<u8>>; SECTIONS.len()],
     index: OnceLock<unit::UnitIndex>,
     scanned: OnceLock<unit::UnitIndex>,
+    /// Where units start.
+    unit_starts: OnceLock<Vec<usize>>,
+    /// By start of the unit.
+    functions: Mutex<HashMap<usize, Arc<functions::UnitFunctions>>>,
+    eh_frame: OnceLock<Vec<u8>>,
+    eh_frame_index: OnceLock<frame::FrameIndex>,
+    debug_frame_index: OnceLock<frame::FrameIndex>,
 }
 
 impl DebugInfo {
     /// Takes a file that carries DWARF itself.
     pub fn new(elf: Arc<Elf>) -> Result<DebugInfo> {
+        DebugInfo::of(elf.clone(), elf)
+    }
+
+    /// Takes a binary and the file that has its DWARF.
+    fn of(binary: Arc<Elf>, elf: Arc<Elf>) -> Result<DebugInfo> {
         if !elf.has_section(".debug_info") {
             return Err(Error::NoDebugInfo {
                 path: elf.path().to_path_buf(),
@@ -67,9 +97,15 @@ impl DebugInfo {
         }
         Ok(DebugInfo {
             elf,
+            binary,
             unpacked: std::array::from_fn(|_| OnceLock::new()),
             index: OnceLock::new(),
             scanned: OnceLock::new(),
+            unit_starts: OnceLock::new(),
+            functions: Mutex::default(),
+            eh_frame: OnceLock::new(),
+            eh_frame_index: OnceLock::new(),
+            debug_frame_index: OnceLock::new(),
         })
     }
 
@@ -79,7 +115,7 @@ impl DebugInfo {
         if path == elf.path() {
             DebugInfo::new(elf.clone())
         } else {
-            DebugInfo::new(Arc::new(Elf::open(&path)?))
+            DebugInfo::of(elf.clone(), Arc::new(Elf::open(&path)?))
         }
     }
 
@@ -109,22 +145,5 @@ impl DebugInfo {
     fn malformed(&self) -> impl Fn(gimli::Error) -> Error + use<> {
         let what = format!("debug information of {}", self.elf.path().display());
         move |error| Error::malformed(what.clone(), error.to_string())
-    }
-}
-
-/// Counts down; ends a question that a real file could not ask.
-struct Budget(usize);
-
-impl Budget {
-    fn new() -> Budget {
-        Budget(MAX_WORK)
-    }
-
-    fn spend(&mut self, amount: usize) -> gimli::Result<()> {
-        self.0 = self
-            .0
-            .checked_sub(amount + 1)
-            .ok_or(gimli::Error::TooManyRegisterRules)?;
-        Ok(())
     }
 }

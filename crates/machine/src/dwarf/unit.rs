@@ -1,8 +1,9 @@
 //! From an address to the compilation unit that covers it.
 
-use super::{AttributeValue, Budget, DebugInfo, Dwarf, Entry, Unit};
-use crate::{Address, Result};
-use gimli::{DebugInfoOffset, UnitHeader};
+use super::question::Budget;
+use super::{AttributeValue, DebugInfo, Dwarf, Entry, Unit};
+use crate::Address;
+use gimli::DebugInfoOffset;
 
 /// Ranges kept of one file.
 const MAX_RANGES: usize = 20_000_000;
@@ -38,30 +39,40 @@ impl UnitIndex {
 }
 
 impl DebugInfo {
-    /// The unit whose code covers an address.
-    pub(super) fn unit_at<'a>(
-        &'a self,
-        dwarf: &Dwarf<'a>,
+    /// Where the unit starts whose code covers an address.
+    pub(super) fn unit_offset_at(
+        &self,
+        dwarf: &Dwarf<'_>,
         address: Address,
-    ) -> Result<Option<Unit<'a>>> {
+    ) -> Option<DebugInfoOffset> {
         let by_table = self
             .index
             .get_or_init(|| index_from_aranges(dwarf))
             .find(address);
-        let offset = match by_table {
-            Some(offset) => Some(offset),
-            // clang writes no .debug_aranges: ask the units.
-            None => self
-                .scanned
+        // clang writes no .debug_aranges: ask the units.
+        by_table.or_else(|| {
+            self.scanned
                 .get_or_init(|| index_from_units(dwarf))
-                .find(address),
-        };
-        let Some(offset) = offset else {
-            return Ok(None);
-        };
-        let header = dwarf.unit_header(offset).map_err(self.malformed())?;
-        Ok(Some(dwarf.unit(header).map_err(self.malformed())?))
+                .find(address)
+        })
     }
+
+    /// Where the unit starts that holds an offset of `.debug_info`.
+    pub(super) fn unit_start(&self, dwarf: &Dwarf<'_>, offset: usize) -> Option<usize> {
+        let starts = self.unit_starts.get_or_init(|| unit_starts(dwarf));
+        let after = starts.partition_point(|start| *start <= offset);
+        starts.get(after.checked_sub(1)?).copied()
+    }
+}
+
+/// Starts of all units in order; those behind a broken one are not found.
+fn unit_starts(dwarf: &Dwarf<'_>) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let mut headers = dwarf.units();
+    while let Ok(Some(header)) = headers.next() {
+        starts.extend(header.debug_info_offset().map(|offset| offset.0));
+    }
+    starts
 }
 
 /// Broken tables give what could be read before the break.
@@ -87,7 +98,7 @@ fn index_from_aranges(dwarf: &Dwarf<'_>) -> UnitIndex {
 
 fn index_from_units(dwarf: &Dwarf<'_>) -> UnitIndex {
     let mut ranges = Vec::new();
-    let mut budget = Budget::new();
+    let budget = Budget::new();
     let mut headers = dwarf.units();
     while let Ok(Some(header)) = headers.next() {
         let Some(unit_offset) = header.debug_info_offset() else {
@@ -151,21 +162,4 @@ pub(super) fn for_each_range<'a>(
         None => low.saturating_add(1),
     };
     each(low, high);
-}
-
-/// Finds the unit that holds an offset of `.debug_info`.
-pub(super) fn unit_of_offset<'a>(
-    dwarf: &Dwarf<'a>,
-    offset: DebugInfoOffset,
-) -> gimli::Result<Option<UnitHeader<super::Slice<'a>>>> {
-    let mut headers = dwarf.units();
-    while let Some(header) = headers.next()? {
-        let Some(start) = header.debug_info_offset() else {
-            continue;
-        };
-        if offset.0 >= start.0 && offset.0 - start.0 < header.length_including_self() {
-            return Ok(Some(header));
-        }
-    }
-    Ok(None)
 }

@@ -1,5 +1,7 @@
 //! DWARF of a small C program, compiled here by the installed compilers in several versions of the format.
 
+mod locations;
+
 use super::*;
 use crate::Address;
 use std::fmt::Write;
@@ -24,17 +26,33 @@ int main(int argc, char **argv)
 
 /// Compiles the sample; nothing when there is no such compiler.
 fn compile(compiler: &str, flags: &[&str]) -> Option<(tempfile::TempDir, Arc<Elf>)> {
+    let text = SOURCE.replace("union either; struct user", "union either e; struct user");
+    compile_text(compiler, flags, "sample.c", &text)
+}
+
+/// The installed version of a compiler.
+fn compiler_name(compiler: &str) -> String {
+    let is_there = |name: &String| Command::new(name).arg("--version").output().is_ok();
+    let numbered = (14..24)
+        .rev()
+        .map(|version| format!("{compiler}-{version}"));
+    let mut names = [compiler.to_string()].into_iter().chain(numbered);
+    names.find(is_there).unwrap_or_else(|| compiler.to_string())
+}
+
+/// Compiles a source file of that name.
+fn compile_text(
+    compiler: &str,
+    flags: &[&str],
+    name: &str,
+    text: &str,
+) -> Option<(tempfile::TempDir, Arc<Elf>)> {
     let folder = tempfile::tempdir().unwrap();
-    let source = folder.path().join("sample.c");
-    std::fs::write(
-        &source,
-        SOURCE.replace("union either; struct user", "union either e; struct user"),
-    )
-    .unwrap();
+    let source = folder.path().join(name);
+    std::fs::write(&source, text).unwrap();
     let binary = folder.path().join("sample");
-    let status = Command::new(compiler)
+    let status = Command::new(compiler_name(compiler))
         .args(flags)
-        .arg("-w")
         .arg("-o")
         .arg(&binary)
         .arg(&source)

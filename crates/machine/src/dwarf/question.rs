@@ -1,0 +1,229 @@
+//! One question to the debug information: the units opened for it, the way from one entry to another, and the work left.
+
+use super::{AttributeValue, DebugInfo, Dwarf, Entry, Unit};
+use crate::{Address, Result};
+use gimli::{DebugInfoOffset, UnitOffset};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// Attributes looked at for one question; real questions need a hundredth of it.
+const MAX_WORK: usize = 200_000_000;
+/// Steps from an inlined or cloned function to where it is described.
+const MAX_ORIGINS: usize = 16;
+/// Units opened for one question (other units are asked after link-time optimisation).
+const MAX_UNITS: usize = 1024;
+/// Bytes of one string.
+const MAX_TEXT: usize = 64 << 10;
+
+/// Counts down; ends a question that a real file could not ask.
+pub(super) struct Budget(Cell<usize>);
+
+impl Budget {
+    pub(super) fn new() -> Budget {
+        Budget(Cell::new(MAX_WORK))
+    }
+
+    pub(super) fn spend(&self, amount: usize) -> gimli::Result<()> {
+        let left = self.0.get().checked_sub(amount.saturating_add(1));
+        self.0.set(left.unwrap_or(0));
+        left.map(drop).ok_or(gimli::Error::TooManyRegisterRules)
+    }
+}
+
+/// A question in progress.
+pub(super) struct Question<'a> {
+    pub(super) info: &'a DebugInfo,
+    pub(super) dwarf: Rc<Dwarf<'a>>,
+    pub(super) budget: Budget,
+    units: RefCell<Vec<Rc<OpenUnit<'a>>>>,
+}
+
+/// A unit with the sections it is read from.
+pub(super) struct OpenUnit<'a> {
+    pub(super) dwarf: Rc<Dwarf<'a>>,
+    pub(super) unit: Unit<'a>,
+    /// Where it starts in `.debug_info`.
+    pub(super) start: usize,
+}
+
+/// An entry and the unit that its attributes are of.
+#[derive(Clone)]
+pub(super) struct Place<'a> {
+    pub(super) unit: Rc<OpenUnit<'a>>,
+    pub(super) entry: Entry<'a>,
+}
+
+impl<'a> OpenUnit<'a> {
+    /// A string attribute; what cannot be read is empty.
+    pub(super) fn text(&self, value: AttributeValue<'a>) -> String {
+        text(&self.dwarf, &self.unit, value)
+    }
+
+    fn holds(&self, offset: usize) -> bool {
+        offset
+            .checked_sub(self.start)
+            .is_some_and(|inside| inside < self.unit.header.length_including_self())
+    }
+}
+
+impl<'a> Place<'a> {
+    /// An attribute of the entry itself.
+    pub(super) fn own(&self, name: gimli::DwAt) -> Option<AttributeValue<'a>> {
+        self.entry.attr_value(name)
+    }
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn new(info: &'a DebugInfo) -> Result<Question<'a>> {
+        Ok(Question {
+            info,
+            dwarf: Rc::new(info.dwarf()?),
+            budget: Budget::new(),
+            units: RefCell::default(),
+        })
+    }
+
+    /// The unit whose code covers an address.
+    pub(super) fn unit_at(&self, address: Address) -> Result<Option<Rc<OpenUnit<'a>>>> {
+        let Some(offset) = self.info.unit_offset_at(&self.dwarf, address) else {
+            return Ok(None);
+        };
+        self.unit_of(offset.0).map_err(self.info.malformed())
+    }
+
+    /// The unit that holds an offset of `.debug_info`.
+    pub(super) fn unit_of(&self, offset: usize) -> gimli::Result<Option<Rc<OpenUnit<'a>>>> {
+        let known = {
+            let units = self.units.borrow();
+            units.iter().rev().find(|unit| unit.holds(offset)).cloned()
+        };
+        if known.is_some() || self.units.borrow().len() >= MAX_UNITS {
+            return Ok(known);
+        }
+        let Some(start) = self.info.unit_start(&self.dwarf, offset) else {
+            return Ok(None);
+        };
+        let header = self.dwarf.unit_header(DebugInfoOffset(start))?;
+        let opened = Rc::new(OpenUnit {
+            dwarf: self.dwarf.clone(),
+            unit: self.dwarf.unit(header)?,
+            start,
+        });
+        if !opened.holds(offset) {
+            return Ok(None);
+        }
+        self.units.borrow_mut().push(opened.clone());
+        Ok(Some(opened))
+    }
+
+    /// An entry of a unit.
+    pub(super) fn entry(
+        &self,
+        unit: &Rc<OpenUnit<'a>>,
+        offset: UnitOffset,
+    ) -> gimli::Result<Place<'a>> {
+        let entry = unit.unit.entry(offset)?;
+        self.budget.spend(entry.attrs().len())?;
+        Ok(Place {
+            unit: unit.clone(),
+            entry,
+        })
+    }
+
+    /// The place in `.debug_info` that a reference means.
+    pub(super) fn target(
+        &self,
+        unit: &OpenUnit<'a>,
+        reference: AttributeValue<'a>,
+    ) -> Option<usize> {
+        match reference {
+            gimli::AttributeValue::UnitRef(offset) => unit.start.checked_add(offset.0),
+            gimli::AttributeValue::DebugInfoRef(offset) => Some(offset.0),
+            _ => None,
+        }
+    }
+
+    /// The entry at an offset of `.debug_info`.
+    pub(super) fn place(&self, offset: usize) -> gimli::Result<Option<Place<'a>>> {
+        match self.unit_of(offset)? {
+            Some(unit) => self.entry(&unit, UnitOffset(offset - unit.start)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The declaration or abstract copy that an entry refers to.
+    pub(super) fn origin(&self, place: &Place<'a>) -> gimli::Result<Option<Place<'a>>> {
+        let reference = place
+            .own(gimli::DW_AT_abstract_origin)
+            .or_else(|| place.own(gimli::DW_AT_specification));
+        match reference.and_then(|reference| self.target(&place.unit, reference)) {
+            Some(target) => self.place(target),
+            None => Ok(None),
+        }
+    }
+
+    /// The entry that has the attribute: this one, or the declaration or abstract copy it refers to.
+    pub(super) fn owner(
+        &self,
+        place: &Place<'a>,
+        name: gimli::DwAt,
+    ) -> gimli::Result<Option<(Rc<OpenUnit<'a>>, AttributeValue<'a>)>> {
+        if let Some(value) = place.own(name) {
+            return Ok(Some((place.unit.clone(), value)));
+        }
+        let mut next = self.origin(place)?;
+        for _ in 0..MAX_ORIGINS {
+            let Some(found) = next else { return Ok(None) };
+            if let Some(value) = found.own(name) {
+                return Ok(Some((found.unit, value)));
+            }
+            next = self.origin(&found)?;
+        }
+        Ok(None)
+    }
+
+    /// Direct children of an entry with tags that are wanted.
+    pub(super) fn children(
+        &self,
+        parent: &Place<'a>,
+        limit: usize,
+        is_wanted: impl Fn(gimli::DwTag) -> bool,
+    ) -> gimli::Result<Vec<Place<'a>>> {
+        let unit = &parent.unit;
+        let mut cursor = unit.unit.entries_at_offset(parent.entry.offset())?;
+        let depth = cursor.next_dfs()?.map_or(0, |entry| entry.depth());
+        let mut children = Vec::new();
+        while let Some(child) = cursor.next_dfs()? {
+            self.budget.spend(child.attrs().len())?;
+            if child.depth() <= depth || children.len() >= limit {
+                break;
+            }
+            if child.depth() == depth + 1 && is_wanted(child.tag()) {
+                children.push(Place {
+                    unit: unit.clone(),
+                    entry: child.clone(),
+                });
+            }
+        }
+        Ok(children)
+    }
+
+    /// A string attribute of an entry or of what it refers to.
+    pub(super) fn text_of(
+        &self,
+        place: &Place<'a>,
+        name: gimli::DwAt,
+    ) -> gimli::Result<Option<String>> {
+        let found = self.owner(place, name)?;
+        Ok(found.map(|(unit, value)| unit.text(value)))
+    }
+}
+
+/// A string attribute; what cannot be read is empty.
+pub(super) fn text<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, value: AttributeValue<'a>) -> String {
+    let slice = dwarf
+        .attr_string(unit, value)
+        .map(|slice| slice.slice())
+        .unwrap_or_default();
+    String::from_utf8_lossy(&slice[..slice.len().min(MAX_TEXT)]).into_owned()
+}
