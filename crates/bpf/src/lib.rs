@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod btf_writer;
+pub mod capture;
 pub mod elf;
 pub mod helper;
 pub mod insn;
@@ -13,6 +14,7 @@ pub mod layout;
 pub mod link;
 pub mod map;
 pub mod object;
+pub mod shape;
 pub mod slots;
 pub mod text;
 pub mod unwind;

@@ -10,6 +10,8 @@
 use crate::insn::Insn;
 use crate::layout::Field;
 use crate::map::{Map, MapId};
+use crate::shape::{ShapeId, Shapes};
+use std::sync::Arc;
 
 /// Index of a program in [`Object::programs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +36,8 @@ pub struct Object {
     pub source: Source,
     /// What the script asked of the running side.
     pub settings: Settings,
+    /// What whole values look like: [`ActionKind::Call`] refers to them.
+    pub shapes: Shapes,
     /// Patterns that matched nothing although `missing_probes` let it pass, with the reason; to be reported.
     pub missing: Vec<String>,
 }
@@ -433,12 +437,52 @@ pub enum ActionKind {
     Unwatch { address: Field },
     /// A process was not seen before: what it has mapped is to be remembered, for addresses of it that are shown later.
     LookAt { pid: Field },
+    /// `call()`: a function was called or returned; the event lies as [`crate::capture`] says.
+    Call {
+        moment: CallMoment,
+        values: Arc<Vec<CallValue>>,
+    },
     /// `skboutput(file, …)`: packet bytes as [`Layout::Buffer`](crate::Layout::Buffer) with the time before it.
     WritePacket {
         path: String,
         time: Field,
         packet: Field,
     },
+}
+
+/// Which end of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallMoment {
+    /// The function was entered.
+    Entry,
+    /// It returned.
+    Return,
+    /// Its code reached a line.
+    Line,
+}
+
+/// A value that comes with a call: an argument or a result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallValue {
+    /// As in the source; empty for a result without name.
+    pub name: String,
+    /// What it looks like.
+    pub shape: ShapeId,
+    /// Why it cannot be had; `None` when the event carries it.
+    pub missing: Option<String>,
+    /// Parts of it that cannot be had.
+    pub gaps: Vec<Gap>,
+}
+
+/// A part of a value that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Bytes from the value's start.
+    pub offset: u32,
+    /// In bytes.
+    pub size: u32,
+    /// The reason, in words.
+    pub why: String,
 }
 
 /// Where formatted text goes.

@@ -54,6 +54,8 @@ pub struct Options {
     pub allow_unsafe: bool,
     /// `--test`, `--bench`
     pub mode: Mode,
+    /// How much of whole values `call()` copies.
+    pub capture: fathom_bpf::capture::Limits,
     /// `--traceable-functions`
     pub traceable: Option<HashSet<String>>,
 }
@@ -177,6 +179,7 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
         types: &types,
         config: &result.config,
         features: &options.features,
+        capture: options.capture,
         machine,
     };
     match object::build(&input) {

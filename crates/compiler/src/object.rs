@@ -30,6 +30,8 @@ pub struct Input<'a, 'm> {
     pub config: &'a Config,
     /// What the kernel can do.
     pub features: &'a Features,
+    /// How much of whole values is copied.
+    pub capture: fathom_bpf::capture::Limits,
     /// The machine being traced.
     pub machine: &'m Machine,
 }
@@ -68,6 +70,7 @@ fn build_with(input: &Input<'_, '_>, on_stack_limit: u32) -> Result<Built, Backe
         config: input.config,
         features: input.features,
         maps: input.maps,
+        capture: input.capture,
         cpu_count: input
             .machine
             .possible_cpus()
@@ -104,6 +107,7 @@ fn build_with(input: &Input<'_, '_>, on_stack_limit: u32) -> Result<Built, Backe
     object.maps = assembled.maps;
     object.actions = assembled.actions;
     object.error_sites = assembled.error_sites;
+    object.shapes = input.types.shapes().clone();
     Ok(Built { object, programs })
 }
 

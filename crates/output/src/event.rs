@@ -5,6 +5,7 @@
 //! | action | total_length | fields at their offsets … | texts of string references … |
 //! ```
 
+use crate::call::{CallRecord, decode_call};
 use crate::cells::merge_cells;
 use crate::decode::{
     DecodeContext, DecodeError, decode_field, integer_of, read_u32, slice, string_ref_bytes,
@@ -15,6 +16,7 @@ use crate::resolve::Resolver;
 use crate::time::strftime;
 use crate::value::Value;
 use fathom_bpf::object::{ActionKind, FormatSink, SourceSpan};
+use fathom_bpf::shape::Shapes;
 use fathom_bpf::{Action, Field, MapId};
 
 /// Bytes before the fields.
@@ -27,6 +29,7 @@ const MAX_JOINED: u32 = 1024;
 #[derive(Clone, Debug)]
 pub struct EventDecoder {
     actions: Vec<Prepared>,
+    shapes: Shapes,
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +55,8 @@ pub enum Event<'a> {
     Join,
     /// `print(value)`
     Value(Value),
+    /// `call()`
+    Call(CallRecord),
     /// `print(@map, …)`
     PrintMap {
         /// Which.
@@ -134,7 +139,14 @@ impl EventDecoder {
         };
         Ok(EventDecoder {
             actions: actions.iter().map(prepare).collect::<Result<_, _>>()?,
+            shapes: Shapes::default(),
         })
+    }
+
+    /// With what whole values look like.
+    pub fn with_shapes(mut self, shapes: Shapes) -> EventDecoder {
+        self.shapes = shapes;
+        self
     }
 
     /// Reads one event; texts are appended to `text`.
@@ -153,7 +165,7 @@ impl EventDecoder {
             .ok_or(EventError::UnknownAction(action))?;
         let length = (length as usize).max(HEADER_SIZE);
         slice(event, 0, length)
-            .and_then(|event| prepared.decode(event, resolver, text))
+            .and_then(|event| prepared.decode(event, &self.shapes, resolver, text))
             .map_err(|error| EventError::Decode { action, error })
     }
 }
@@ -162,6 +174,7 @@ impl Prepared {
     fn decode(
         &self,
         event: &[u8],
+        shapes: &Shapes,
         resolver: &dyn Resolver,
         text: &mut Vec<u8>,
     ) -> Result<Event<'_>, DecodeError> {
@@ -177,6 +190,9 @@ impl Prepared {
                 }
             }
             ActionKind::PrintValue { value } => Event::Value(value_of(value, &ctx)?),
+            ActionKind::Call { moment, values } => {
+                Event::Call(decode_call(event, *moment, values, shapes)?)
+            }
             ActionKind::PrintMap { map, top, divisor } => Event::PrintMap {
                 map: *map,
                 options: MapOptions {

@@ -4,6 +4,7 @@
 //! of a [`Resolver`]. Start reading at [`value`], then [`printf`] and [`printer`].
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod cells;
 pub mod decode;
 pub mod event;
@@ -26,12 +27,15 @@ pub mod time;
 pub mod value;
 pub mod value_json;
 pub mod value_text;
+pub mod whole;
 
+pub use call::{CallRecord, decode_call};
 pub use decode::{DecodeContext, DecodeError, decode, decode_field};
 pub use event::{Event, EventDecoder, EventError};
 pub use map::{MapEntry, MapOptions, MapSnapshot, MapView, Unset};
-pub use printer::{Message, OutputFormat, Position, Printer, Stream, TestResult};
+pub use printer::{Message, OutputFormat, Position, Present, Printer, Stream, TestResult};
 pub use printf::{FormatError, FormatPlan};
 pub use resolve::{Frame, LocalZone, NullResolver, Resolver};
 pub use table::{Align, Table, TableStyle};
 pub use value::Value;
+pub use whole::Whole;

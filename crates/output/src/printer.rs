@@ -1,5 +1,6 @@
 //! Everything that is ever told to the user while a script runs, as text or as JSON lines.
 
+use crate::call::CallRecord;
 use crate::map::MapView;
 use crate::value::Value;
 use crate::value_text::{TextStyle, write_value};
@@ -63,6 +64,13 @@ pub enum Message<'a> {
         key: &'a Value,
         /// What was found.
         value: &'a Value,
+    },
+    /// `call()`
+    Call {
+        /// What happened.
+        call: &'a CallRecord,
+        /// Of the attach point.
+        probe: &'a str,
     },
     /// Text of `time`.
     Time(&'a [u8]),
@@ -140,6 +148,15 @@ pub struct TestResult<'a> {
     pub output: &'a [u8],
 }
 
+/// A form in which messages reach their reader.
+pub trait Present {
+    /// Appends the message and says where it belongs.
+    fn write(&mut self, message: &Message<'_>, out: &mut Vec<u8>) -> Stream;
+
+    /// Whether the text of a `printf` is passed on as it is.
+    fn is_plain(&self) -> bool;
+}
+
 /// Writes messages in one format.
 #[derive(Clone, Debug, Default)]
 pub struct Printer {
@@ -173,5 +190,15 @@ impl Printer {
         let mut out = Vec::new();
         write_value(value, &self.style, &mut out);
         String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+impl Present for Printer {
+    fn write(&mut self, message: &Message<'_>, out: &mut Vec<u8>) -> Stream {
+        Printer::write(self, message, out)
+    }
+
+    fn is_plain(&self) -> bool {
+        self.format == OutputFormat::Text
     }
 }

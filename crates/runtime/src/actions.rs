@@ -14,7 +14,7 @@ use fathom_output::decode::STRING_CUT;
 use fathom_output::time::strftime;
 use fathom_output::{
     DecodeContext, FormatPlan, MapOptions, MapSnapshot, MapView, Message, Resolver, Unset, Value,
-    decode_field,
+    decode_call, decode_field,
 };
 use packets::PacketFiles;
 use std::collections::HashSet;
@@ -100,6 +100,18 @@ impl<'a> Actions<'a> {
             ActionKind::PrintValue { value } => {
                 if let Some(value) = self.field(event, value) {
                     output.tell(&Message::Value(&value))?;
+                }
+            }
+            ActionKind::Call { moment, values } => {
+                match decode_call(event, *moment, values, &object.shapes) {
+                    Ok(call) => {
+                        let points = &object.attach_points;
+                        let point = points.get(usize::try_from(call.point).unwrap_or(usize::MAX));
+                        let probe = point.map_or("", |point| point.name.as_str());
+                        let call = &call;
+                        output.tell(&Message::Call { call, probe })?;
+                    }
+                    Err(_) => self.malformed += 1,
                 }
             }
             ActionKind::PrintMap { map, top, divisor } => {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use fathom_bpf::object::{Source, SourceSpan};
-use fathom_output::{Message, OutputFormat, Position, Printer, Stream};
+use fathom_output::{Message, Position, Present, Stream};
 use std::io::{self, Write};
 
 /// Bytes gathered before they are written although more follow.
@@ -22,7 +22,7 @@ pub enum Buffering {
 
 /// Two writers and the form in which messages reach them.
 pub struct Output<'a> {
-    printer: Printer,
+    printer: Box<dyn Present + 'a>,
     buffering: Buffering,
     is_quiet: bool,
     out: Box<dyn Write + 'a>,
@@ -37,9 +37,13 @@ pub struct Output<'a> {
 
 impl<'a> Output<'a> {
     /// Results go to `out`, what is said about them to `err`.
-    pub fn new(printer: Printer, out: impl Write + 'a, err: impl Write + 'a) -> Output<'a> {
+    pub fn new(
+        printer: impl Present + 'a,
+        out: impl Write + 'a,
+        err: impl Write + 'a,
+    ) -> Output<'a> {
         Output {
-            printer,
+            printer: Box::new(printer),
             buffering: Buffering::default(),
             is_quiet: false,
             out: Box::new(out),
@@ -109,7 +113,7 @@ impl<'a> Output<'a> {
 
     /// A `printf`: in text form it is rendered in place, which matters at a million of them a second.
     pub(crate) fn printf(&mut self, render: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
-        if self.printer.format == OutputFormat::Text {
+        if self.printer.is_plain() {
             render(&mut self.gathered);
             return self.gathered();
         }

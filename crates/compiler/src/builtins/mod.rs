@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 mod assert;
+mod call;
 mod clock;
 mod comm;
 mod control;
@@ -66,8 +67,9 @@ pub struct Aggregation {
     pub check: AggregationCheck,
 }
 
-const TABLES: [&[Builtin]; 18] = [
+const TABLES: [&[Builtin]; 19] = [
     assert::TABLE,
+    call::TABLE,
     clock::TABLE,
     control::TABLE,
     machine::TABLE,

@@ -280,6 +280,13 @@ impl Assembly {
         self.maps[map.0 as usize].value_size = size.max(8);
     }
 
+    /// Turns per-CPU scratch memory into an array with as many values for each CPU, which may be larger.
+    pub fn spread_scratch(&mut self, map: MapId, cpu_count: u32) {
+        let map = &mut self.maps[map.0 as usize];
+        map.kind = MapKind::Array;
+        map.max_entries = map.max_entries.saturating_mul(cpu_count.max(1));
+    }
+
     /// Constant bytes.
     pub fn read_only(&mut self, bytes: Vec<u8>) -> MapId {
         const RDONLY_PROG: u32 = 1 << 7;

@@ -104,22 +104,27 @@ impl Lowerer<'_, '_> {
         self.b
             .store(Width::B8, event.memory, event.base, event.offset, header);
         fill(self, event);
-        let events = self.out.perf_events();
-        let map = self.b.map(events);
-        let context = self.context();
-        let flags = self.b.constant(CURRENT_CPU);
         let data = self.address(event);
         let size = self.b.constant(i64::from(total));
-        let result = self.b.call(
-            Helper::PERF_EVENT_OUTPUT,
-            &[context, map, flags, data, size],
-        );
+        let result = self.perf_output(data, size);
         let (full, done) = (self.b.block(), self.b.block());
         self.b.branch(Compare::Eq, result, 0, done, full);
         self.b.enter(full);
         self.count_lost();
         self.b.jump(done);
         self.b.enter(done);
+    }
+
+    /// Sends bytes through the perf buffer; gives the helper's result.
+    pub(super) fn perf_output(&mut self, data: Value, size: Value) -> Value {
+        let events = self.out.perf_events();
+        let map = self.b.map(events);
+        let context = self.context();
+        let flags = self.b.constant(CURRENT_CPU);
+        self.b.call(
+            Helper::PERF_EVENT_OUTPUT,
+            &[context, map, flags, data, size],
+        )
     }
 
     pub(super) fn count_lost(&mut self) {

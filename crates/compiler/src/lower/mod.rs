@@ -8,10 +8,12 @@ mod argument;
 mod arithmetic;
 pub mod assemble;
 mod buckets;
+mod capture;
 mod compare;
 mod convert;
 pub mod event;
 mod expr;
+mod location;
 mod loops;
 mod map;
 mod memory;
@@ -24,6 +26,7 @@ mod text_key;
 mod unwind;
 mod variables;
 
+use fathom_bpf::capture::Limits;
 use fathom_bpf::helper::Helper;
 use fathom_bpf::object::{ErrorSite, Signature, SourceSpan};
 
@@ -49,6 +52,8 @@ pub struct Env<'a, 'm> {
     pub config: &'a Config,
     /// What the kernel can do.
     pub features: &'a Features,
+    /// How much of whole values is copied.
+    pub capture: Limits,
     /// The script's maps.
     pub maps: &'a Maps,
     /// Possible CPUs of the machine.

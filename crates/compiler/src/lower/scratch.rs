@@ -19,6 +19,8 @@ use crate::ir::{AtomicOp, BinaryOp, BlockId, Compare, Memory, Op, Value, Width};
 
 /// Values on each CPU that programs which can be preempted claim from.
 const COPIES: u32 = 4;
+/// Larger values are too large for the kernel's per-CPU memory (`PCPU_MIN_UNIT_SIZE`): an array has them for all CPUs.
+const MAX_PER_CPU: u32 = 32 << 10;
 /// Bytes before what the program keeps in a claimed value.
 const CLAIM_BYTES: u32 = 8;
 
@@ -76,6 +78,9 @@ impl Lowerer<'_, '_> {
             return self.b.jump(start);
         }
         self.out.set_scratch_size(scratch.map, scratch.size);
+        if scratch.size > MAX_PER_CPU {
+            self.out.spread_scratch(scratch.map, self.env.cpu_count);
+        }
         let base = self.scratch_base();
         let refused = self.b.block();
         match scratch.is_claimed {
@@ -123,8 +128,16 @@ impl Lowerer<'_, '_> {
     fn scratch_look_up(&mut self, scratch: Scratch, number: u32) -> Op {
         let key = self.b.slot(4, 4, "key of scratch memory");
         let key = self.b.slot_address(key);
-        self.b
-            .store(Width::B4, Memory::Stack, key, 0, number as i32);
+        let number = match scratch.size > MAX_PER_CPU {
+            true => {
+                let cpu = self.b.call(Helper::GET_SMP_PROCESSOR_ID, &[]);
+                let copies = if scratch.is_claimed { COPIES } else { 1 };
+                let first = self.b.binary(BinaryOp::Mul, cpu, copies as i32);
+                self.b.binary(BinaryOp::Add, first, number as i32)
+            }
+            false => self.b.constant(i64::from(number)),
+        };
+        self.b.store(Width::B4, Memory::Stack, key, 0, number);
         let map = self.b.map(scratch.map);
         Op::Call {
             helper: Helper::MAP_LOOKUP_ELEM,

@@ -1,6 +1,8 @@
 //! What a program sees of the place it is attached to: its arguments, result and registers.
 
-use fathom_bpf::object::Direction;
+use fathom_bpf::object::{Direction, Gap};
+use fathom_bpf::shape::ShapeId;
+use fathom_machine::dwarf::{Expression, Location};
 
 use crate::ty::Type;
 
@@ -17,6 +19,10 @@ pub struct Context {
     pub args_missing: Option<String>,
     /// `retval`, when there is one.
     pub retval: Option<Argument>,
+    /// What `call()` tells: arguments where a function is entered, results where it returns; `Err` says why they are not known.
+    pub values: Option<Result<Vec<WholeValue>, String>>,
+    /// The canonical frame address of the call at hand, where the stack pointer does not tell.
+    pub frame: Option<Expression>,
     /// `arg0`, `arg1` …: untyped, `uint64` unless the provider knows better.
     pub positional: Vec<Argument>,
     /// `func`: the traced function's symbol type is that of user space.
@@ -58,6 +64,35 @@ pub struct Argument {
     pub ty: Type,
     /// How to get it.
     pub source: ArgSource,
+}
+
+/// A value that user space is to show as the programmer wrote it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WholeValue {
+    /// As in the source.
+    pub name: String,
+    /// What it looks like.
+    pub shape: ShapeId,
+    /// Where it is at the attach point.
+    pub location: Location,
+    /// Why it cannot be had.
+    pub missing: Option<String>,
+    /// Parts of it that cannot be had.
+    pub gaps: Vec<Gap>,
+    /// Of the attach point in the file, when the location depends on where the file is loaded.
+    pub site: Option<u64>,
+    /// Of the value, in bytes.
+    pub size: u32,
+}
+
+impl WholeValue {
+    /// Bytes that an event has for it when it is not in memory as a whole.
+    pub fn register_bytes(&self) -> u32 {
+        match self.location {
+            Location::Memory(_) => 0,
+            _ => self.size.next_multiple_of(8).max(8),
+        }
+    }
 }
 
 /// How to get an argument's value.

@@ -59,6 +59,8 @@ pub struct Needs {
     pub function: bool,
     /// `args`: types of arguments must be known.
     pub args: bool,
+    /// `call()`: whole values must be known.
+    pub values: bool,
 }
 
 /// What came of all patterns.

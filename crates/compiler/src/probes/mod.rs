@@ -10,6 +10,7 @@ mod number;
 mod provider;
 mod providers;
 mod registers;
+mod results;
 #[cfg(test)]
 mod tests;
 

@@ -110,6 +110,7 @@ fn plain() -> Setup {
 fn with_args() -> Setup {
     Setup {
         needs: Needs {
+            values: false,
             function: false,
             args: true,
             identity: false,
@@ -484,6 +485,7 @@ fn kernel_functions() {
         &Setup {
             features: without,
             needs: Needs {
+                values: false,
                 function: false,
                 identity: true,
                 args: false,

@@ -29,6 +29,7 @@ mod kernel;
 mod named;
 mod place;
 mod script;
+mod shapes;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -37,11 +38,12 @@ mod uapi;
 pub use debug::GraphId;
 pub use named::{DEFAULT_STACK_LIMIT, TypeofFn, language_type};
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{OnceCell, Ref, RefCell, RefMut};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use fathom_bpf::shape::Shapes;
 use fathom_machine::btf::{Btf, Kind, TypeId};
 use fathom_machine::{Machine, suggest};
 use fathom_syntax::ast::c::CRecordKind;
@@ -71,6 +73,7 @@ pub struct Types<'m> {
     /// BTF files that types were taken from; [`Origin::Kernel`] counts in it.
     files: RefCell<Vec<Arc<Btf>>>,
     debug: RefCell<debug::Graphs>,
+    shapes: RefCell<Shapes>,
     /// Structs whose members are being worked out, outermost first.
     open: RefCell<Vec<StructRef>>,
     problems: RefCell<Vec<Diagnostic>>,
@@ -124,6 +127,7 @@ impl<'m> Types<'m> {
             enums: RefCell::default(),
             files: RefCell::default(),
             debug: RefCell::default(),
+            shapes: RefCell::default(),
             open: RefCell::default(),
             problems: RefCell::default(),
         }
@@ -132,6 +136,16 @@ impl<'m> Types<'m> {
     /// The machine whose types these are.
     pub fn machine(&self) -> &'m Machine {
         self.machine
+    }
+
+    /// What whole values look like.
+    pub fn shapes(&self) -> Ref<'_, Shapes> {
+        self.shapes.borrow()
+    }
+
+    /// See [`Types::shapes`]; to add to.
+    pub fn shapes_mut(&self) -> RefMut<'_, Shapes> {
+        self.shapes.borrow_mut()
     }
 
     /// Problems in the script's C definitions, which show when a definition is first used. Each is given once.

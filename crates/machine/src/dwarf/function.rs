@@ -63,7 +63,7 @@ pub enum Presence {
 }
 
 /// What a function is written in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// C.
     C,
@@ -74,7 +74,6 @@ pub enum Language {
     /// Go.
     Go,
     /// Another one, or none is told.
-    #[default]
     Other,
 }
 
@@ -85,7 +84,9 @@ impl DebugInfo {
         let Some(unit) = question.unit_at(address)? else {
             return Ok(None);
         };
-        let functions = self.outline(&question, &unit).map_err(self.malformed())?;
+        let functions = self
+            .functions_of(&question, &unit)
+            .map_err(self.malformed())?;
         let Some(offset) = functions.starting_at(address) else {
             return Ok(None);
         };
@@ -106,18 +107,17 @@ fn describe<'a>(
     let site = Site::new(question, function, address, address);
     let (parameters, is_variadic) = parameters(question, function, &site, &mut builder)?;
     let return_type = return_type(question, function, &mut builder)?;
-    let language = language(question, function)?;
     Ok(DebugFunction {
         name: question
             .text_of(function, gimli::DW_AT_name)?
             .unwrap_or_default(),
         linkage_name: question.text_of(function, gimli::DW_AT_linkage_name)?,
-        language,
+        language: language(question, function)?,
         address,
         parameters,
         return_type,
         is_variadic,
-        types: builder.finish(language)?,
+        types: builder.finish()?,
     })
 }
 

@@ -4,14 +4,14 @@
 //! that unit's entries are walked. Work is counted, so that a crafted file ends with an error and not with a hang.
 
 mod builder;
+mod canonical;
 mod expression;
 mod frame;
 mod function;
+mod functions;
 mod graph;
 mod line;
 mod location;
-mod members;
-mod outline;
 mod prologue;
 mod question;
 mod scope;
@@ -29,10 +29,7 @@ pub use location::{
     Piece, UnaryOperation,
 };
 pub use scope::{Scope, Variable};
-pub use types::{
-    BaseEncoding, CompositeKind, DebugMember, DebugType, DiscriminantValue, GoKind, GoType,
-    MemberRole, PointerKind, Qualifier, TypeIndex, Variant, VariantPart,
-};
+pub use types::{BaseEncoding, CompositeKind, DebugMember, DebugType, Qualifier, TypeIndex};
 
 use crate::elf::Elf;
 use crate::{Error, Result};
@@ -80,7 +77,7 @@ pub struct DebugInfo {
     /// Where units start.
     unit_starts: OnceLock<Vec<usize>>,
     /// By start of the unit.
-    outlines: Mutex<HashMap<usize, Arc<outline::Outline>>>,
+    functions: Mutex<HashMap<usize, Arc<functions::UnitFunctions>>>,
     eh_frame: OnceLock<Vec<u8>>,
     eh_frame_index: OnceLock<frame::FrameIndex>,
     debug_frame_index: OnceLock<frame::FrameIndex>,
@@ -106,7 +103,7 @@ impl DebugInfo {
             index: OnceLock::new(),
             scanned: OnceLock::new(),
             unit_starts: OnceLock::new(),
-            outlines: Mutex::default(),
+            functions: Mutex::default(),
             eh_frame: OnceLock::new(),
             eh_frame_index: OnceLock::new(),
             debug_frame_index: OnceLock::new(),

@@ -1,11 +1,14 @@
 //! Messages for programs: one JSON object a line.
 
 use super::{Message, Position, Stream};
+use crate::call::CallRecord;
 use crate::json::write_string;
 use crate::map_json::write_map;
 use crate::number::append;
 use crate::value_json::write_json;
 use crate::value_text::TextStyle;
+use crate::whole::write_json as write_whole;
+use fathom_bpf::object::CallMoment;
 
 pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>) -> Stream {
     match *message {
@@ -25,6 +28,7 @@ pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>)
             write_json(value, style, out);
             out.extend_from_slice(b"}\n");
         }
+        Message::Call { call, probe } => write_call(call, probe, out),
         Message::Map(map) => write_map(map, style, out),
         Message::Errorf { text, position } => write_positioned("errorf", text, position, out),
         Message::Warnf { text, position } => write_positioned("warnf", text, position, out),
@@ -117,4 +121,34 @@ fn write_position(position: Position<'_>, out: &mut Vec<u8>) {
             position.line, position.column
         ),
     );
+}
+
+/// One object with the names of values as keys.
+fn write_call(call: &CallRecord, probe: &str, out: &mut Vec<u8>) {
+    write_head("call", out);
+    out.extend_from_slice(b"{\"probe\":");
+    write_string(probe.as_bytes(), out);
+    let moment = match call.moment {
+        CallMoment::Entry => "entry",
+        CallMoment::Return => "return",
+        CallMoment::Line => "line",
+    };
+    append(
+        out,
+        format_args!(
+            ",\"moment\":\"{moment}\",\"pid\":{},\"tid\":{}",
+            call.pid, call.tid
+        ),
+    );
+    if call.goroutine != 0 {
+        append(out, format_args!(",\"goroutine\":{}", call.goroutine));
+    }
+    out.extend_from_slice(b",\"values\":{");
+    for (index, (name, value)) in call.values.iter().enumerate() {
+        out.extend_from_slice(if index > 0 { b"," } else { b"" });
+        write_string(name.as_bytes(), out);
+        out.push(b':');
+        write_whole(value, out);
+    }
+    out.extend_from_slice(b"}}}\n");
 }

@@ -1,6 +1,7 @@
 //! Messages for people.
 
 use super::{Message, Position, Stream, trials};
+use crate::call::write_call;
 use crate::map_text::write_map;
 use crate::number::append;
 use crate::value_text::{TextStyle, write_value};
@@ -24,6 +25,10 @@ pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>)
         }
         Message::Value(value) | Message::MapEntry { value, .. } => {
             write_value(value, style, out);
+            out.push(b'\n');
+        }
+        Message::Call { call, probe } => {
+            write_call(call, probe, out);
             out.push(b'\n');
         }
         Message::Map(map) => write_map(map, style, out),

@@ -153,7 +153,7 @@ pub(super) fn line_addresses(
 }
 
 /// Debug information of a binary, found once.
-fn debug_info(expander: &Expander<'_>, elf: &Arc<Elf>) -> Result<Arc<DebugInfo>> {
+pub(super) fn debug_info(expander: &Expander<'_>, elf: &Arc<Elf>) -> Result<Arc<DebugInfo>> {
     if let Some(known) = expander.debug_infos.borrow().get(elf.path()) {
         return Ok(known.clone());
     }

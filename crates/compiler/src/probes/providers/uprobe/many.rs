@@ -5,7 +5,7 @@ use fathom_machine::elf::{Binary, Function, demangle, demangle_short};
 use fathom_machine::pattern::Pattern;
 use fathom_syntax::Diagnostic;
 
-use super::site::{context, no_function};
+use super::site::{add_values, context, no_function};
 use super::{MAX_NAMED, Target};
 use crate::probes::Context;
 use crate::probes::expand::{Expander, Failure, Found, Part, Request};
@@ -31,18 +31,19 @@ pub(super) fn many(
             refused.push(name);
             continue;
         }
-        let site = UprobeSite {
-            name,
-            offset: function.offset.0,
-            semaphore: 0,
-        };
         // Looking for debug information of thousands of functions is for those who ask.
-        let context = context(
+        let mut context = context(
             expander,
             request,
             target,
             request.needs.args.then_some(function),
         );
+        let shift = add_values(expander, request, target, Some(function), &mut context);
+        let site = UprobeSite {
+            name,
+            offset: function.offset.0 + shift,
+            semaphore: 0,
+        };
         match groups.iter_mut().find(|(known, _)| *known == context) {
             Some((_, sites)) => sites.push(site),
             None => groups.push((context, vec![site])),

@@ -9,7 +9,7 @@ use fathom_syntax::Diagnostic;
 use super::Target;
 use crate::probes::context::ContextKind;
 use crate::probes::expand::{Expander, Failure, Found, Part, Request};
-use crate::probes::providers::uprobe_args;
+use crate::probes::providers::{uprobe_args, uprobe_values};
 use crate::probes::{Context, registers};
 
 pub(super) fn single(
@@ -132,7 +132,12 @@ pub(super) fn site(
         .help("choose the start of an instruction (objdump -d shows them)");
         return Err(Failure::wrong(problem));
     }
-    let offset = FileOffset(start.0.saturating_add(inside));
+    let args_of = function
+        .filter(|(_, inside)| *inside == 0)
+        .map(|(function, _)| function);
+    let mut context = context(expander, request, target, args_of);
+    let shift = add_values(expander, request, target, args_of, &mut context);
+    let offset = FileOffset(start.0.saturating_add(inside + shift));
     if let Err(why) = target.elf.probe_site(offset) {
         let message = format!(
             "`{name}` in `{}` cannot be probed",
@@ -144,10 +149,6 @@ pub(super) fn site(
                 .label(why.to_string()),
         ));
     }
-    let args_of = function
-        .filter(|(_, inside)| *inside == 0)
-        .map(|(function, _)| function);
-    let context = context(expander, request, target, args_of);
     let full = format!(
         "{}:{}:{name}",
         request.provider.name,
@@ -195,6 +196,40 @@ pub(super) fn context(
         }
     }
     context
+}
+
+/// For `call()`: adds whole values, and gives how far behind the function's start they are to be taken.
+pub(super) fn add_values(
+    expander: &Expander<'_>,
+    request: &Request<'_>,
+    target: &Target<'_>,
+    function: Option<Function<'_>>,
+    context: &mut Context,
+) -> u64 {
+    if !request.needs.values {
+        return 0;
+    }
+    let Some(function) = function else {
+        context.values = Some(Err(
+            "values are known only where a function starts".to_owned()
+        ));
+        return 0;
+    };
+    if target.on_return {
+        context.values = Some(uprobe_values::at_return(expander, target.elf, &function));
+        return 0;
+    }
+    match uprobe_values::at_entry(expander, target.elf, &function) {
+        Ok(found) => {
+            context.values = Some(Ok(found.values));
+            context.frame = found.frame;
+            found.shift
+        }
+        Err(why) => {
+            context.values = Some(Err(why));
+            0
+        }
+    }
 }
 
 pub(super) fn no_function(

@@ -1,0 +1,246 @@
+//! Whole values at calls in user space: arguments where debug information says they are, results where the convention has them.
+
+use std::sync::Arc;
+
+use fathom_bpf::object::Gap;
+use fathom_bpf::shape::ShapeId;
+use fathom_machine::dwarf::{
+    DebugFunction, DebugInfo, Expression, Language, Location, Operation, Presence, TypeGraph,
+    TypeIndex,
+};
+use fathom_machine::elf::{Elf, Function, SiteCost};
+use fathom_machine::{Address, FileOffset};
+
+use super::uprobe_args::debug_info;
+use crate::probes::context::WholeValue;
+use crate::probes::expand::Expander;
+use crate::probes::results;
+
+/// `endbr64`, with which functions start where jumps are checked.
+const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+
+/// Why most values are missing.
+const OPTIMISED_OUT: &str = "optimised out";
+
+/// Where to probe for a function's arguments, and what they are there.
+pub(super) struct EntryValues {
+    /// Bytes behind the function's start.
+    pub(super) shift: u64,
+    /// The canonical frame address there; `None` where the stack pointer plus 8 is it.
+    pub(super) frame: Option<Expression>,
+    /// In order.
+    pub(super) values: Vec<WholeValue>,
+}
+
+/// A value before it has a shape.
+struct Told {
+    name: String,
+    ty: TypeIndex,
+    location: Location,
+}
+
+/// The arguments of a function; `Err` says why they are not known.
+pub(super) fn at_entry(
+    expander: &Expander<'_>,
+    elf: &Arc<Elf>,
+    function: &Function<'_>,
+) -> Result<EntryValues, String> {
+    let (info, described) = describe(expander, elf, function)?;
+    match behind_prologue(expander, elf, &info, &described) {
+        Some(found) => Ok(found),
+        None => {
+            let parameters = described.parameters.iter();
+            let told = parameters
+                .filter(|parameter| !parameter.is_result)
+                .map(|parameter| Told {
+                    name: parameter.name.clone(),
+                    ty: parameter.type_index,
+                    location: parameter.location.clone(),
+                })
+                .collect();
+            let shift = cheaper_start(elf, function);
+            let site = Address(function.address.0 + shift);
+            Ok(EntryValues {
+                shift,
+                frame: None,
+                values: values(
+                    expander,
+                    elf,
+                    (&described.types, described.language),
+                    site,
+                    told,
+                ),
+            })
+        }
+    }
+}
+
+/// Unoptimised code stores its arguments first: they are found behind that.
+fn behind_prologue(
+    expander: &Expander<'_>,
+    elf: &Elf,
+    info: &DebugInfo,
+    described: &DebugFunction,
+) -> Option<EntryValues> {
+    let is_stored = |parameter: &fathom_machine::dwarf::Parameter| {
+        parameter.presence == Presence::Located && !parameter.is_valid_at_entry
+    };
+    if !described.parameters.iter().any(is_stored) {
+        return None;
+    }
+    let site = info.after_prologue(described.address).ok().flatten()?;
+    let frame = info.canonical_frame_address(site)?;
+    let scope = info.variables_at(site).ok().flatten()?;
+    let parameters = scope.variables.iter().filter(|variable| {
+        variable.is_parameter && !variable.is_result && variable.inlined.is_none()
+    });
+    let told = parameters
+        .map(|variable| Told {
+            name: variable.name.clone(),
+            ty: variable.type_index,
+            location: variable.location.clone(),
+        })
+        .collect();
+    Some(EntryValues {
+        shift: site.0.checked_sub(described.address.0)?,
+        frame: Some(frame),
+        values: values(expander, elf, (&scope.types, scope.language), site, told),
+    })
+}
+
+/// The result of a function; `Err` says why it is not known.
+pub(super) fn at_return(
+    expander: &Expander<'_>,
+    elf: &Arc<Elf>,
+    function: &Function<'_>,
+) -> Result<Vec<WholeValue>, String> {
+    let (_, described) = describe(expander, elf, function)?;
+    let Some(result) = described.return_type else {
+        return Ok(Vec::new());
+    };
+    let told = Told {
+        name: String::new(),
+        ty: result,
+        location: results::location(&described.types, result, described.language),
+    };
+    let about = (&described.types, described.language);
+    Ok(values(expander, elf, about, function.address, vec![told]))
+}
+
+fn describe(
+    expander: &Expander<'_>,
+    elf: &Arc<Elf>,
+    function: &Function<'_>,
+) -> Result<(Arc<DebugInfo>, DebugFunction), String> {
+    let info = debug_info(expander, elf).map_err(|error| error.to_string())?;
+    let described = info.function_at(function.address);
+    match described.map_err(|error| error.to_string())? {
+        Some(described) => Ok((info, described)),
+        None => Err(format!(
+            "the debug information of {} does not describe `{}`",
+            elf.path().display(),
+            function.name()
+        )),
+    }
+}
+
+fn values(
+    expander: &Expander<'_>,
+    elf: &Elf,
+    (types, language): (&TypeGraph, Language),
+    site: Address,
+    told: Vec<Told>,
+) -> Vec<WholeValue> {
+    let indices = told.iter().map(|value| value.ty);
+    let shapes = expander.types.add_shapes(types, language, indices);
+    let sized = told.into_iter().zip(shapes);
+    sized
+        .map(|(value, shape)| whole(expander, elf, site, value, shape))
+        .collect()
+}
+
+fn whole(
+    expander: &Expander<'_>,
+    elf: &Elf,
+    site: Address,
+    told: Told,
+    shape: ShapeId,
+) -> WholeValue {
+    let size = expander.types.shapes().get(shape).size;
+    let is_moved = elf.is_position_independent() && depends_on_load(&told.location);
+    WholeValue {
+        name: told.name,
+        shape,
+        missing: missing(&told.location),
+        gaps: gaps(&told.location, size),
+        site: is_moved.then_some(site.0),
+        size,
+        location: told.location,
+    }
+}
+
+/// Why a value cannot be had, not even a part of it.
+fn missing(location: &Location) -> Option<String> {
+    match location {
+        Location::Absent => Some(OPTIMISED_OUT.to_owned()),
+        Location::Unreadable(why) => Some(why.clone()),
+        Location::Pieces(pieces) => {
+            let mut reasons = pieces.iter().map(|piece| missing(&piece.location));
+            let first = reasons.next()??;
+            reasons.all(|reason| reason.is_some()).then_some(first)
+        }
+        _ => None,
+    }
+}
+
+/// The parts that cannot be had of a value that is in pieces.
+fn gaps(location: &Location, size: u32) -> Vec<Gap> {
+    let Location::Pieces(pieces) = location else {
+        return Vec::new();
+    };
+    let mut gaps = Vec::new();
+    let mut offset = 0u32;
+    for piece in pieces {
+        let bytes = u32::try_from(piece.size).unwrap_or(u32::MAX);
+        if let Some(why) = missing(&piece.location) {
+            gaps.push(Gap {
+                offset,
+                size: bytes,
+                why,
+            });
+        }
+        offset = offset.saturating_add(bytes);
+    }
+    if offset < size {
+        gaps.push(Gap {
+            offset,
+            size: size - offset,
+            why: OPTIMISED_OUT.to_owned(),
+        });
+    }
+    gaps
+}
+
+/// Whether the location names an address of the file.
+fn depends_on_load(location: &Location) -> bool {
+    match location {
+        Location::Value(expression) | Location::Memory(expression) => expression
+            .0
+            .iter()
+            .any(|operation| matches!(operation, Operation::Static(_))),
+        Location::Pieces(pieces) => pieces.iter().any(|piece| depends_on_load(&piece.location)),
+        _ => false,
+    }
+}
+
+/// Behind `endbr64`, where what follows costs less: the kernel steps over it, but emulates a push.
+fn cheaper_start(elf: &Elf, function: &Function<'_>) -> u64 {
+    let behind = ENDBR64.len() as u64;
+    if !function.code().starts_with(&ENDBR64) || function.extent() <= behind {
+        return 0;
+    }
+    match elf.probe_site(FileOffset(function.offset.0 + behind)) {
+        Ok(SiteCost::Emulated | SiteCost::OptimizedNop) => behind,
+        _ => 0,
+    }
+}
