@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     if parsed.diagnostics.iter().any(|problem| problem.is_error()) {
         return;
     }
-    let compiled = compile(&parsed.script, &text, &MACHINE, &Options::default());
+    let compiled = compile(&parsed.script, &[], &MACHINE, &Options::default());
     assert!(
         compiled.object.is_some() || compiled.has_errors(),
         "no object, and no reason why"

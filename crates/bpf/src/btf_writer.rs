@@ -58,7 +58,7 @@ impl ObjectBtf {
             .iter()
             .map(|map| map_types(&mut types, map))
             .collect();
-        let mut table = LineTable::new(&object.source);
+        let mut table = LineTable::new(&object.sources);
         let mut describe = |program| ProgramBtf {
             func_info: func_info(&mut types, program),
             line_info: table.line_info(&mut types, program),

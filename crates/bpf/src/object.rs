@@ -32,8 +32,8 @@ pub struct Object {
     pub actions: Vec<Action>,
     /// Source positions of helper errors; index = key in the `Errors` map.
     pub error_sites: Vec<ErrorSite>,
-    /// The text that spans point into.
-    pub source: Source,
+    /// The texts that spans point into: the script, then what it imports.
+    pub sources: Vec<Source>,
     /// What the script asked of the running side.
     pub settings: Settings,
     /// What whole values look like: [`ActionKind::Call`] refers to them.
@@ -42,7 +42,7 @@ pub struct Object {
     pub missing: Vec<String>,
 }
 
-/// The script's text, for line info and messages.
+/// A script's text, for line info and messages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
     /// File name, `stdin` for `-e` programs.
@@ -54,6 +54,8 @@ pub struct Source {
 /// Byte range in [`Source::text`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SourceSpan {
+    /// Index into [`Object::sources`].
+    pub source: u16,
     /// First byte.
     pub start: u32,
     /// One past the last byte.

@@ -15,11 +15,9 @@ use crate::object::{Action, ActionKind, AttachPoint, ErrorSite, Object, ProgramI
 
 /// The whole object: settings that differ, maps, attach points, actions, error sites, programs.
 pub fn object(object: &Object) -> String {
-    let lines = LineTable::new(&object.source);
-    let mut out = format!(
-        "source {}\nlicense {}\n",
-        object.source.name, object.license
-    );
+    let lines = LineTable::new(&object.sources);
+    let names: Vec<&str> = object.sources.iter().map(|s| s.name.as_str()).collect();
+    let mut out = format!("source {}\nlicense {}\n", names.join(" "), object.license);
     let _ = writeln!(out, "settings {:?}", object.settings);
     section(&mut out, "maps", &object.maps, map);
     section(&mut out, "attach points", &object.attach_points, |point| {
@@ -132,8 +130,11 @@ fn error_site(lines: &LineTable, site: &ErrorSite) -> String {
 }
 
 fn position(lines: &LineTable, span: SourceSpan) -> String {
-    let (line, column, _) = lines.locate(span);
-    format!("{line}:{column}")
+    let place = lines.locate(span);
+    match span.source {
+        0 => format!("{}:{}", place.line, place.column),
+        _ => format!("{}:{}:{}", place.file, place.line, place.column),
+    }
 }
 
 #[cfg(test)]

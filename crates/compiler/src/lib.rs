@@ -22,6 +22,7 @@ pub mod types;
 use std::collections::{BTreeMap, HashSet};
 
 use fathom_bpf::Object;
+use fathom_bpf::object::Source;
 use fathom_machine::Machine;
 use fathom_syntax::Diagnostic;
 use fathom_syntax::ast::Script;
@@ -34,8 +35,6 @@ use crate::types::Types;
 /// What compilation depends on besides the script and the machine.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// File name of the script, for messages; `stdin` for `-e`.
-    pub source_name: String,
     /// Positional parameters.
     pub params: Vec<String>,
     /// `BPFTRACE_*` and the like.
@@ -105,8 +104,13 @@ fn split_params(all: &[String]) -> (Vec<String>, BTreeMap<String, Option<String>
     (positional, named)
 }
 
-/// Compiles a script that was parsed without errors.
-pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options) -> Compiled {
+/// Compiles a script that was parsed without errors. Spans point into `sources` by their index.
+pub fn compile(
+    script: &Script,
+    sources: &[Source],
+    machine: &Machine,
+    options: &Options,
+) -> Compiled {
     let mut result = Compiled::default();
     let (config, problems) = Config::read(script.config(), &options.environment, &options.features);
     result.config = config;
@@ -114,9 +118,7 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
 
     for import in script.imports() {
         result.diagnostics.push(
-            Diagnostic::error("import", import.span, "scripts are not imported yet")
-                .label("not read")
-                .help("put what it has into this script"),
+            Diagnostic::error("import", import.span, "this was not imported").label("not read"),
         );
     }
     let (script, problems) = macros::expand(script);
@@ -186,10 +188,7 @@ pub fn compile(script: &Script, text: &str, machine: &Machine, options: &Options
         Ok(built) => {
             result.programs = built.programs;
             let mut object = built.object;
-            object.source = fathom_bpf::object::Source {
-                name: options.source_name.clone(),
-                text: text.to_owned(),
-            };
+            object.sources = sources.to_vec();
             object.settings.is_unsafe = checked.is_unsafe;
             object.missing = expansion.missing;
             result.object = Some(object);

@@ -6,6 +6,7 @@ use fathom_machine::Machine;
 use fathom_syntax::{Diagnostic, Span};
 
 use crate::backend::{self, BackendError};
+use crate::check::place;
 use crate::config::Config;
 use crate::features::Features;
 use crate::hir::{Body, Maps, uses};
@@ -172,8 +173,6 @@ fn with_cookies(place: &Place, first: u64, count: usize) -> Place {
 }
 
 fn explain(error: &BackendError) -> Diagnostic {
-    let place =
-        |span: fathom_bpf::object::SourceSpan| Span::new(Default::default(), span.start, span.end);
     match error {
         BackendError::StackTooLarge { biggest, .. } => {
             let first = biggest

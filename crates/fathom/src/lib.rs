@@ -1,27 +1,34 @@
 //! Fathom as a library: from a script to a running session.
 //!
 //! ```no_run
-//! use fathom::{Source, compile};
+//! use fathom::{Source, compile, load};
 //! let source = Source::text("stdin", "begin { printf(\"hello\\n\"); exit(); }");
 //! let machine = fathom::this_machine();
-//! let compiled = compile(&source, &machine, &Default::default());
+//! let compiled = compile(&load(source, &machine), &machine, &Default::default());
 //! assert!(compiled.object.is_some());
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod imports;
 pub mod report;
+
+use std::path::{Path, PathBuf};
 
 use fathom_compiler::{Compiled, Options};
 use fathom_machine::Machine;
-use fathom_syntax::{ParseOptions, parse};
+use fathom_syntax::ParseOptions;
+
+pub use imports::Loaded;
 
 /// A script and what to call it in messages.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Source {
     /// File name; `stdin` for scripts given on the command line.
     pub name: String,
     /// The whole text.
     pub text: String,
+    /// Where it lies, if in a file.
+    pub path: Option<PathBuf>,
 }
 
 impl Source {
@@ -30,7 +37,14 @@ impl Source {
         Source {
             name: name.into(),
             text: text.into(),
+            path: None,
         }
+    }
+
+    /// The folder from which paths in it count.
+    pub fn folder(&self) -> &Path {
+        let folder = self.path.as_deref().and_then(Path::parent);
+        folder.unwrap_or(Path::new(""))
     }
 }
 
@@ -55,20 +69,27 @@ pub fn parse_options(machine: &Machine) -> ParseOptions {
     options
 }
 
-/// Parses and compiles; problems of all stages are in the result's diagnostics.
-pub fn compile(source: &Source, machine: &Machine, options: &Options) -> Compiled {
-    let parsed = parse(&source.text, &parse_options(machine));
-    if parsed.has_errors() {
+/// Reads what a script imports, and parses it all.
+pub fn load(source: Source, machine: &Machine) -> Loaded {
+    imports::load(source, &parse_options(machine))
+}
+
+/// Compiles; problems of all stages, loading included, are in the result's diagnostics.
+pub fn compile(loaded: &Loaded, machine: &Machine, options: &Options) -> Compiled {
+    if loaded.has_errors() {
         return Compiled {
-            diagnostics: parsed.diagnostics,
+            diagnostics: loaded.diagnostics.clone(),
             ..Compiled::default()
         };
     }
-    let options = Options {
-        source_name: source.name.clone(),
-        ..options.clone()
+    let told = |source: &Source| fathom_bpf::object::Source {
+        name: source.name.clone(),
+        text: source.text.clone(),
     };
-    let mut compiled = fathom_compiler::compile(&parsed.script, &source.text, machine, &options);
-    compiled.diagnostics.splice(0..0, parsed.diagnostics);
+    let sources: Vec<_> = loaded.sources.iter().map(told).collect();
+    let mut compiled = fathom_compiler::compile(&loaded.script, &sources, machine, options);
+    compiled
+        .diagnostics
+        .splice(0..0, loaded.diagnostics.iter().cloned());
     compiled
 }

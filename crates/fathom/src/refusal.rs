@@ -70,7 +70,7 @@ fn of_group(group: &[&AttachFailure]) -> Diagnostic {
 }
 
 fn span_of(span: SourceSpan) -> Span {
-    Span::new(SourceId::default(), span.start, span.end)
+    Span::new(SourceId(span.source), span.start, span.end)
 }
 
 #[cfg(test)]
@@ -81,6 +81,7 @@ mod tests {
         AttachFailure {
             name: name.into(),
             span: SourceSpan {
+                source: 0,
                 start,
                 end: start + 1,
             },

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Context;
-use fathom::Source;
+use fathom::{Loaded, Source};
 use fathom_bpf::Object;
 use fathom_compiler::probes::Mode;
 use fathom_compiler::{Compiled, Options};
@@ -56,7 +56,9 @@ pub fn trace(plan: &Plan<'_>) -> anyhow::Result<Ended> {
         anyhow::bail!(missing);
     }
     let heartbeat = Heartbeat::start("compiling");
-    let result = run(plan, &heartbeat);
+    let machine = fathom::this_machine().with_debug_folders(plan.tracing.debug_folders());
+    let loaded = fathom::load(plan.source.clone(), &machine);
+    let result = run(plan, &loaded, &machine, &heartbeat);
     heartbeat.end();
     let problem = match result {
         Ok(ended) => return Ok(ended),
@@ -64,16 +66,20 @@ pub fn trace(plan: &Plan<'_>) -> anyhow::Result<Ended> {
     };
     match problem.downcast_ref::<Error>().map(refusal::diagnostics) {
         Some(refusals) if !refusals.is_empty() => {
-            commands::show(&plan.source, &refusals, true);
+            commands::show(&loaded.sources, &refusals, true);
             Ok(Ended::Refused)
         }
         _ => Err(problem),
     }
 }
 
-fn run(plan: &Plan<'_>, heartbeat: &Heartbeat) -> anyhow::Result<Ended> {
+fn run(
+    plan: &Plan<'_>,
+    loaded: &Loaded,
+    machine: &Machine,
+    heartbeat: &Heartbeat,
+) -> anyhow::Result<Ended> {
     let tracing = plan.tracing;
-    let machine = fathom::this_machine().with_debug_folders(tracing.debug_folders());
     let program = plan.command.first().map(|word| program(word)).transpose()?;
     let child = match plan.command.as_slice() {
         [] => None,
@@ -82,19 +88,19 @@ fn run(plan: &Plan<'_>, heartbeat: &Heartbeat) -> anyhow::Result<Ended> {
     let options = Options {
         child_pid: child.as_ref().map(Child::pid),
         child_path: program,
-        ..compile_options(plan, &machine)?
+        ..compile_options(plan, machine)?
     };
-    let compiled = fathom::compile(&plan.source, &machine, &options);
+    let compiled = fathom::compile(loaded, machine, &options);
     if compiled.has_errors() {
         heartbeat.end();
     }
-    commands::show(&plan.source, &compiled.diagnostics, !tracing.no_warnings);
+    commands::show(&loaded.sources, &compiled.diagnostics, !tracing.no_warnings);
     (plan.inspect)(&plan.source, &compiled)?;
     let Some(object) = compiled.object else {
         return Ok(Ended::WrongScript);
     };
     let options = session_options(plan, child, heartbeat);
-    session(plan, object, &machine, options)
+    session(plan, object, machine, options)
 }
 
 /// Loads the object and runs it to its end.

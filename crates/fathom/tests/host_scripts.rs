@@ -150,6 +150,31 @@ fn a_wrong_script_is_explained() {
     );
 }
 
+/// Messages at run time name the imported file and its line, as bpftrace does.
+#[test]
+fn warnings_name_the_imported_file() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("main.bt");
+    std::fs::write(&script, "import \"b.bt\";\nbegin { exit(); }").expect("written");
+    std::fs::write(
+        folder.path().join("b.bt"),
+        "struct s { int x; };\n\nend { warnf(\"hm\"); }",
+    )
+    .expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_fathom"))
+        .args(["run", "-q"])
+        .arg(&script)
+        .output()
+        .expect("the fathom command starts");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "b.bt:3:7-18: WARNING: hm\n"
+    );
+}
+
 /// `ls` has long ended when the map is printed.
 #[test]
 fn stacks_of_ended_processes_have_names() {

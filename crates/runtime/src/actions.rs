@@ -199,7 +199,7 @@ impl<'a> Actions<'a> {
         } else {
             let mut text = Vec::new();
             render(&mut text);
-            let position = position(&self.object.source, action.span);
+            let position = position(&self.object.sources, action.span);
             match sink {
                 FormatSink::Print => unreachable!("actions: printf is done above"),
                 FormatSink::Error => output.tell(&Message::Errorf {

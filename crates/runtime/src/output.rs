@@ -176,8 +176,9 @@ impl<'a> Output<'a> {
 }
 
 /// Line and columns of a span.
-pub(crate) fn position(source: &Source, span: SourceSpan) -> Position<'_> {
-    let text = source.text.as_str();
+pub(crate) fn position(sources: &[Source], span: SourceSpan) -> Position<'_> {
+    let source = sources.get(usize::from(span.source));
+    let (name, text) = source.map_or(("", ""), |source| (&source.name, &source.text));
     let floor = |offset: u32| text.floor_char_boundary((offset as usize).min(text.len()));
     let start = floor(span.start);
     let end = floor(span.end).max(start);
@@ -186,7 +187,7 @@ pub(crate) fn position(source: &Source, span: SourceSpan) -> Position<'_> {
         .find('\n')
         .map_or(text.len(), |length| start + length);
     Position {
-        file: &source.name,
+        file: name,
         line: 1 + text[..line_start]
             .bytes()
             .filter(|byte| *byte == b'\n')
@@ -203,10 +204,11 @@ mod tests {
 
     #[test]
     fn positions_of_any_span() {
-        let source = Source {
+        let script = Source {
             name: "x.bt".into(),
             text: "begin {\n  é(1)\n}".into(),
         };
+        let sources = [Source::default(), script];
         let cases = [
             ((0, 5), (1, 1, 6, "begin {")),
             ((10, 15), (2, 3, 8, "  é(1)")),
@@ -216,7 +218,12 @@ mod tests {
             ((12, 17), (2, 5, 8, "  é(1)")),
         ];
         for ((start, end), (line, column, end_column, text)) in cases {
-            let found = position(&source, SourceSpan { start, end });
+            let span = SourceSpan {
+                source: 1,
+                start,
+                end,
+            };
+            let found = position(&sources, span);
             let shown = (
                 found.line,
                 found.column,

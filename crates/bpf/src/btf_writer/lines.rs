@@ -8,39 +8,69 @@ const LINE_LIMIT: usize = 512;
 /// Columns have 10 bits.
 const MAX_COLUMN: u32 = 0x3ff;
 
-/// Where the lines of a script begin.
+/// Where the lines of the scripts begin.
 pub(crate) struct LineTable<'a> {
+    texts: Vec<Lines<'a>>,
+}
+
+struct Lines<'a> {
     source: &'a Source,
     starts: Vec<usize>,
 }
 
+/// A place for people: line and column count from 1.
+pub(crate) struct Located<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+    /// The whole line.
+    pub(crate) text: &'a str,
+}
+
 impl<'a> LineTable<'a> {
-    pub(crate) fn new(source: &'a Source) -> LineTable<'a> {
-        let newlines = source.text.match_indices('\n').map(|(at, _)| at + 1);
+    pub(crate) fn new(sources: &'a [Source]) -> LineTable<'a> {
+        let lines = |source: &'a Source| {
+            let newlines = source.text.match_indices('\n').map(|(at, _)| at + 1);
+            Lines {
+                source,
+                starts: std::iter::once(0).chain(newlines).collect(),
+            }
+        };
         LineTable {
-            source,
-            starts: std::iter::once(0).chain(newlines).collect(),
+            texts: sources.iter().map(lines).collect(),
         }
     }
 
-    /// Line and column, both from 1, and the line's text.
-    pub(crate) fn locate(&self, span: SourceSpan) -> (u32, u32, &'a str) {
-        let start = (span.start as usize).min(self.source.text.len());
-        let line = self.starts.partition_point(|begin| *begin <= start) - 1;
-        let begin = self.starts[line];
-        let text = self.source.text[begin..].lines().next().unwrap_or_default();
-        (line as u32 + 1, (start - begin) as u32 + 1, text)
+    pub(crate) fn locate(&self, span: SourceSpan) -> Located<'a> {
+        let Some(lines) = self.texts.get(usize::from(span.source)) else {
+            return Located {
+                file: "",
+                line: 1,
+                column: 1,
+                text: "",
+            };
+        };
+        let source = lines.source;
+        let start = (span.start as usize).min(source.text.len());
+        let line = lines.starts.partition_point(|begin| *begin <= start) - 1;
+        let begin = lines.starts[line];
+        Located {
+            file: &source.name,
+            line: line as u32 + 1,
+            column: (start - begin) as u32 + 1,
+            text: source.text[begin..].lines().next().unwrap_or_default(),
+        }
     }
 
     /// `struct bpf_line_info` records. The kernel wants them in strictly rising order and one at the start of each
     /// function; records that break this are left out, missing ones are made from their predecessor.
     pub(crate) fn line_info(&mut self, types: &mut Types, program: &Program) -> Vec<[u32; 4]> {
-        let file = types.string(&self.source.name);
         let mut records = Vec::new();
         for (insn, span) in complete_lines(program) {
-            let (line, column, text) = self.locate(span);
-            let text = types.string(cut(text));
-            let line_column = line << 10 | column.min(MAX_COLUMN);
+            let place = self.locate(span);
+            let file = types.string(place.file);
+            let text = types.string(cut(place.text));
+            let line_column = place.line << 10 | place.column.min(MAX_COLUMN);
             records.push([insn, file, text, line_column]);
         }
         records

@@ -261,6 +261,7 @@ fn ring_buffers_have_no_types() {
 #[test]
 fn functions_and_lines() {
     let span = |start| SourceSpan {
+        source: 0,
         start,
         end: start + 1,
     };
@@ -290,10 +291,10 @@ fn functions_and_lines() {
             .to_vec(),
     };
     let object = Object {
-        source: Source {
+        sources: vec![Source {
             name: "a.bt".into(),
             text: "begin {\n  exit() }\n".into(),
-        },
+        }],
         programs: vec![program],
         ..Object::default()
     };

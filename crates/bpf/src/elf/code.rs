@@ -72,7 +72,7 @@ pub(super) fn arrange(
             ..CodeSection::default()
         }],
     };
-    let mut lines = LineTable::new(&object.source);
+    let mut lines = LineTable::new(&object.sources);
     for (index, program) in object.programs.iter().enumerate() {
         let name = section_name(object, ProgramId(index as u32), program);
         let section = code.section(&name, types);

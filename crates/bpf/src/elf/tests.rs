@@ -49,7 +49,11 @@ fn program(name: &str, kind: ProgramKind, insns: Vec<Insn>) -> Program {
         relocations: Vec::new(),
         lines: vec![Line {
             insn: 0,
-            span: SourceSpan { start: 0, end: 5 },
+            span: SourceSpan {
+                source: 0,
+                start: 0,
+                end: 5,
+            },
         }],
     }
 }
@@ -200,10 +204,10 @@ fn sample() -> Object {
                 },
             ),
         ],
-        source: Source {
+        sources: vec![Source {
             name: "a.bt".into(),
             text: "begin { }\n".into(),
-        },
+        }],
         ..Object::default()
     }
 }

@@ -32,9 +32,9 @@ pub fn program(object: &Object, id: ProgramId) -> String {
         labels: labels(&program.insns),
         targets: targets(object, program),
     };
-    let table = LineTable::new(&object.source);
+    let table = LineTable::new(&object.sources);
     let mut lines = program.lines.iter().peekable();
-    let mut shown_line = 0;
+    let mut shown_line = (0, 0);
     out += &listing.write(&program.insns, |slot, out| {
         let begins = program
             .functions
@@ -42,13 +42,17 @@ pub fn program(object: &Object, id: ProgramId) -> String {
             .filter(|function| function.first_insn as usize == slot);
         for function in begins {
             let _ = writeln!(out, "{}: ({:?})", function.name, function.signature);
-            shown_line = 0;
+            shown_line = (0, 0);
         }
         while let Some(line) = lines.next_if(|line| line.insn as usize <= slot) {
-            let (number, _, text) = table.locate(line.span);
-            if number != shown_line {
-                let _ = writeln!(out, "      ; {number}: {}", text.trim());
-                shown_line = number;
+            let place = table.locate(line.span);
+            if (line.span.source, place.line) != shown_line {
+                let file = match line.span.source {
+                    0 => String::new(),
+                    _ => format!("{}:", place.file),
+                };
+                let _ = writeln!(out, "      ; {file}{}: {}", place.line, place.text.trim());
+                shown_line = (line.span.source, place.line);
             }
         }
     });

@@ -90,6 +90,7 @@ fn sample() -> Object {
     let line = |insn, start| Line {
         insn,
         span: SourceSpan {
+            source: 0,
             start,
             end: start + 1,
         },
@@ -159,17 +160,25 @@ fn sample() -> Object {
                 format: "%d\n".into(),
                 args: vec![part("", 8, u64_layout)],
             },
-            span: SourceSpan { start: 10, end: 12 },
+            span: SourceSpan {
+                source: 0,
+                start: 10,
+                end: 12,
+            },
         }],
         error_sites: vec![ErrorSite {
-            span: SourceSpan { start: 8, end: 9 },
+            span: SourceSpan {
+                source: 0,
+                start: 8,
+                end: 9,
+            },
             helper: "map_update_elem".into(),
             is_loss: true,
         }],
-        source: Source {
+        sources: vec![Source {
             name: "a.bt".into(),
             text: "begin {\n  for (@x) { }\n}\n".into(),
-        },
+        }],
         ..Object::default()
     }
 }

@@ -4,7 +4,7 @@ use fathom_syntax::ast::{self, BinaryOp, ExprKind as Ast};
 use fathom_syntax::diagnostic::Diagnostic;
 use fathom_syntax::span::Span;
 
-use super::{Checker, join, span, widened};
+use super::{Checker, join, place, span, widened};
 use crate::builtins;
 use crate::hir::{Expr, ExprKind, MapRef, StmtKind, VariableRef};
 use crate::ty::Type;
@@ -252,7 +252,7 @@ impl Checker<'_, '_> {
                 ),
                 None => format!("`@{}` cannot have this key", info.name),
             };
-            let first = Span::new(key.span.source, info.span.start, info.span.end);
+            let first = place(info.span);
             self.report(
                 Diagnostic::error("key-mismatch", key.span, message)
                     .label(self.show(&checked.ty))
@@ -265,7 +265,7 @@ impl Checker<'_, '_> {
     pub(super) fn use_as_scalar(&mut self, map: MapRef, at: Span) {
         if !self.learn_map_key(map, &Type::None) {
             let info = self.map(map).clone();
-            let first = Span::new(at.source, info.span.start, info.span.end);
+            let first = place(info.span);
             self.report(
                 Diagnostic::error(
                     "key-missing",

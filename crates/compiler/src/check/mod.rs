@@ -21,7 +21,7 @@ use fathom_bpf::object::SourceSpan;
 use fathom_machine::Machine;
 use fathom_syntax::ast;
 use fathom_syntax::diagnostic::Diagnostic;
-use fathom_syntax::span::Span;
+use fathom_syntax::span::{SourceId, Span};
 
 pub use call::Call;
 pub(crate) use constant::parse_number;
@@ -437,7 +437,7 @@ impl<'a, 'm> Checker<'a, 'm> {
     fn report_unknown_maps(&mut self) {
         for info in self.maps.maps.clone() {
             if info.value == Type::Unknown {
-                let at = Span::new(Default::default(), info.span.start, info.span.end);
+                let at = place(info.span);
                 self.report(
                     Diagnostic::error(
                         "undefined-map",
@@ -452,9 +452,15 @@ impl<'a, 'm> Checker<'a, 'm> {
     }
 }
 
+/// A place that the object keeps, as a syntax span.
+pub fn place(span: SourceSpan) -> Span {
+    Span::new(SourceId(span.source), span.start, span.end)
+}
+
 /// A syntax span as the object keeps it.
 pub fn span(span: Span) -> SourceSpan {
     SourceSpan {
+        source: span.source.0,
         start: span.start,
         end: span.end,
     }

@@ -151,7 +151,7 @@ fn list_probes(options: &Options, script: Option<&str>) -> anyhow::Result<u8> {
     let file = search.filter(|word| !word.contains(':') && std::path::Path::new(word).is_file());
     let searches = match (script, file) {
         (None, None) => vec![search.unwrap_or_default().to_owned()],
-        (script, file) => list::probes_of(&commands::read_source(script, file)?)?,
+        (script, file) => list::probes_of(commands::read_source(script, file)?)?,
     };
     let listing = list::Listing {
         verbose: options.tracing.verbose,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use fathom::Source;
+use fathom::{Loaded, Source};
 use fathom_compiler::Compiled;
 use fathom_syntax::{ParseOptions, Spans, dump_ast, dump_tokens, parse};
 
@@ -53,8 +53,12 @@ fn section(title: &str, text: &str) -> anyhow::Result<()> {
 
 /// `--mode codegen`: no kernel is asked, nothing is loaded.
 pub fn compile(source: &Source, params: &[String], options: &Options) -> anyhow::Result<u8> {
-    let compiled = once(source, params, options);
-    commands::show(source, &compiled.diagnostics, !options.tracing.no_warnings);
+    let (loaded, compiled) = once(source, params, options);
+    commands::show(
+        &loaded.sources,
+        &compiled.diagnostics,
+        !options.tracing.no_warnings,
+    );
     show(source, &compiled, options)?;
     Ok(if compiled.object.is_some() {
         0
@@ -83,7 +87,7 @@ pub fn compile_often(source: &Source, params: &[String], options: &Options) -> a
 }
 
 /// Each time on a machine of which nothing is known yet.
-fn once(source: &Source, params: &[String], options: &Options) -> Compiled {
+fn once(source: &Source, params: &[String], options: &Options) -> (Loaded, Compiled) {
     let machine = fathom::this_machine();
     let options = fathom_compiler::Options {
         params: params.to_vec(),
@@ -92,5 +96,7 @@ fn once(source: &Source, params: &[String], options: &Options) -> Compiled {
         allow_unsafe: options.tracing.allow_unsafe,
         ..fathom_compiler::Options::default()
     };
-    fathom::compile(source, &machine, &options)
+    let loaded = fathom::load(source.clone(), &machine);
+    let compiled = fathom::compile(&loaded, &machine, &options);
+    (loaded, compiled)
 }

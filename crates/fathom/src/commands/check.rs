@@ -48,13 +48,13 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     match args.emit.as_deref() {
         Some("tokens") => write(args, dump_tokens(&source.text).as_bytes()),
         Some("ast") => ast(args, &source),
-        _ => compiled(args, &source, params),
+        _ => compiled(args, source, params),
     }
 }
 
 fn ast(args: &Args, source: &Source) -> anyhow::Result<u8> {
     let parsed = parse(&source.text, &ParseOptions::default());
-    super::show(source, &parsed.diagnostics, true);
+    super::show(std::slice::from_ref(source), &parsed.diagnostics, true);
     let code = write(args, dump_ast(&parsed.script, Spans::Hide).as_bytes())?;
     Ok(if parsed.has_errors() {
         WRONG_INPUT
@@ -63,7 +63,7 @@ fn ast(args: &Args, source: &Source) -> anyhow::Result<u8> {
     })
 }
 
-fn compiled(args: &Args, source: &Source, params: Vec<String>) -> anyhow::Result<u8> {
+fn compiled(args: &Args, source: Source, params: Vec<String>) -> anyhow::Result<u8> {
     let machine = fathom::this_machine();
     let options = Options {
         params,
@@ -71,8 +71,9 @@ fn compiled(args: &Args, source: &Source, params: Vec<String>) -> anyhow::Result
         allow_unsafe: args.allow_unsafe,
         ..Options::default()
     };
-    let compiled = fathom::compile(source, &machine, &options);
-    super::show(source, &compiled.diagnostics, true);
+    let loaded = fathom::load(source, &machine);
+    let compiled = fathom::compile(&loaded, &machine, &options);
+    super::show(&loaded.sources, &compiled.diagnostics, true);
     let Some(object) = &compiled.object else {
         return Ok(WRONG_INPUT);
     };

@@ -64,7 +64,7 @@ fn check(source: &Source, file: &str) -> u8 {
             WRONG_INPUT
         }
         Err(problems) => {
-            super::show(source, &problems, true);
+            super::show(std::slice::from_ref(source), &problems, true);
             WRONG_INPUT
         }
     }
@@ -75,7 +75,7 @@ pub fn one(source: &Source, place: Option<&str>) -> anyhow::Result<u8> {
     let text = match fathom_syntax::format(&source.text) {
         Ok(text) => text,
         Err(problems) => {
-            super::show(source, &problems, true);
+            super::show(std::slice::from_ref(source), &problems, true);
             return Ok(WRONG_INPUT);
         }
     };

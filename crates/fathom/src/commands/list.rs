@@ -2,11 +2,11 @@
 
 use std::io::{BufWriter, Write};
 
-use fathom::Source;
+use fathom::{Source, imports};
 use fathom_compiler::probes::{ListOptions, ProbeListing, list, provider_names};
 use fathom_machine::{Machine, suggest};
 use fathom_runtime::{Feature, features, missing_right};
-use fathom_syntax::{ParseOptions, parse};
+use fathom_syntax::ParseOptions;
 
 use crate::failure::{Mistake, WRONG_INPUT};
 
@@ -215,13 +215,17 @@ fn write(out: &mut impl Write, found: &ProbeListing) -> std::io::Result<()> {
 }
 
 /// The patterns of a script's probes, as they are written.
-pub fn probes_of(source: &Source) -> anyhow::Result<Vec<String>> {
-    let parsed = parse(&source.text, &ParseOptions::default());
-    if parsed.has_errors() {
-        super::show(source, &parsed.diagnostics, true);
-        anyhow::bail!(Mistake(format!("{} is not a script", source.name)));
+pub fn probes_of(source: Source) -> anyhow::Result<Vec<String>> {
+    let loaded = imports::load(source, &ParseOptions::default());
+    let sources = &loaded.sources;
+    if loaded.has_errors() {
+        super::show(sources, &loaded.diagnostics, true);
+        anyhow::bail!(Mistake(format!("{} is not a script", sources[0].name)));
     }
-    let patterns = parsed.script.probes().flat_map(|probe| &probe.patterns);
-    let texts = patterns.filter_map(|pattern| source.text.get(pattern.span.range()));
+    let patterns = loaded.script.probes().flat_map(|probe| &probe.patterns);
+    let texts = patterns.filter_map(|pattern| {
+        let source = sources.get(usize::from(pattern.span.source.0))?;
+        source.text.get(pattern.span.range())
+    });
     Ok(texts.map(str::to_owned).collect())
 }

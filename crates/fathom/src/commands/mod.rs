@@ -44,7 +44,10 @@ pub fn read_source(script: Option<&str>, file: Option<&str>) -> anyhow::Result<S
             let name = Path::new(path)
                 .file_name()
                 .map_or(path.into(), |name| name.to_string_lossy());
-            Ok(Source::text(name, text))
+            Ok(Source {
+                path: Some(path.into()),
+                ..Source::text(name, text)
+            })
         }
     }
 }
@@ -82,7 +85,7 @@ pub fn print(bytes: &[u8]) -> anyhow::Result<u8> {
 }
 
 /// Shows diagnostics on standard error.
-pub fn show(source: &Source, diagnostics: &[Diagnostic], with_warnings: bool) {
+pub fn show(sources: &[Source], diagnostics: &[Diagnostic], with_warnings: bool) {
     let variable = |name| std::env::var(name).unwrap_or_default();
     let is_coloured = is_coloured(
         &variable("BPFTRACE_COLOR"),
@@ -91,7 +94,7 @@ pub fn show(source: &Source, diagnostics: &[Diagnostic], with_warnings: bool) {
     );
     for diagnostic in diagnostics {
         if diagnostic.is_error() || with_warnings {
-            eprint!("{}", report::render(source, diagnostic, is_coloured));
+            eprint!("{}", report::render(sources, diagnostic, is_coloured));
         }
     }
 }

@@ -176,7 +176,11 @@ processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_stat
 ";
 
     fn program() -> Program {
-        let span = |start, end| SourceSpan { start, end };
+        let span = |start, end| SourceSpan {
+            source: 0,
+            start,
+            end,
+        };
         Program {
             name: "p".into(),
             kind: ProgramKind::Tracepoint,
@@ -204,7 +208,14 @@ processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_stat
             error.telling_line.as_deref(),
             Some("invalid bpf_context access off=4096 size=8")
         );
-        assert_eq!(error.span, Some(SourceSpan { start: 5, end: 9 }));
+        assert_eq!(
+            error.span,
+            Some(SourceSpan {
+                source: 0,
+                start: 5,
+                end: 9
+            })
+        );
         assert_eq!(error.omitted_lines, 5);
     }
 

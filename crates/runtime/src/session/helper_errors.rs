@@ -79,7 +79,7 @@ impl HelperErrors {
             if count > self.told[index] {
                 self.told[index] = count;
                 let text = explain(site, code);
-                let position = position(&object.source, site.span);
+                let position = position(&object.sources, site.span);
                 output.tell(&Message::HelperError {
                     helper: &site.helper,
                     return_code: code,

@@ -157,7 +157,11 @@ impl Code {
 }
 
 /// `probe` in the source.
-pub const SPAN: SourceSpan = SourceSpan { start: 0, end: 5 };
+pub const SPAN: SourceSpan = SourceSpan {
+    source: 0,
+    start: 0,
+    end: 5,
+};
 
 /// An object in the making.
 pub struct Script {
@@ -206,10 +210,10 @@ impl Script {
                 action(ActionKind::Exit { code: None }),
                 format("hello\n", Vec::new()),
             ],
-            source: Source {
+            sources: vec![Source {
                 name: "test.bt".into(),
                 text: "probe { }\n".into(),
-            },
+            }],
             ..Object::default()
         };
         Script { object }

@@ -79,10 +79,10 @@ fn object(text: &str, options: &Options) -> Object {
             relocations: compiled.relocations,
             lines: compiled.lines,
         }],
-        source: Source {
+        sources: vec![Source {
             name: "test".to_owned(),
             text: text.to_owned(),
-        },
+        }],
         ..Object::default()
     }
 }
