@@ -312,8 +312,13 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// What follows a word that could not be read, such as the line behind a string that is never closed, is not to blame.
     fn silenced(&mut self, found: Token) -> bool {
-        let said = found.kind == TokenKind::Error || self.last_problem_at == Some(found.span.start);
+        let is_error = |token: &Token| token.kind == TokenKind::Error;
+        let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
+        let said = is_error(&found)
+            || before.is_some_and(is_error)
+            || self.last_problem_at == Some(found.span.start);
         self.last_problem_at = Some(found.span.start);
         said
     }
