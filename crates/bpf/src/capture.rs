@@ -276,6 +276,7 @@ fn own_link(shapes: &Shapes, shape: ShapeId, limits: &Limits) -> Option<(Link, O
         }
         ShapeKind::Text(text) => {
             link.pointer = text.pointer;
+            link.addend = text.addend as i32;
             link.limit = limits.text;
             (link.kind, link.length) = length(text.length);
             if let Length::Fixed(count) = text.length {
@@ -285,6 +286,7 @@ fn own_link(shapes: &Shapes, shape: ShapeId, limits: &Limits) -> Option<(Link, O
         }
         ShapeKind::List(list) if list.stride > 0 => {
             link.pointer = list.pointer;
+            link.addend = list.addend as i32;
             link.size = list.stride;
             link.limit = limits.elements;
             // Bytes are shown as text may be: more of them fit.
@@ -335,6 +337,7 @@ mod tests {
             size: 8,
             kind: ShapeKind::Text(Text {
                 pointer: 0,
+                addend: 0,
                 length: Length::Terminated,
             }),
         });

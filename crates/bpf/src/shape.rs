@@ -156,6 +156,8 @@ pub enum PointerStyle {
 pub struct Text {
     /// Where its address is.
     pub pointer: u32,
+    /// Added to the address to get to the text.
+    pub addend: u32,
     /// How long it is.
     pub length: Length,
 }
@@ -165,6 +167,8 @@ pub struct Text {
 pub struct List {
     /// Where their address is.
     pub pointer: u32,
+    /// Added to the address to get to the first.
+    pub addend: u32,
     /// How many there are.
     pub length: Length,
     /// Each of them.

@@ -46,7 +46,7 @@ pub fn decode_call(
         let whole = match (&value.missing, image.root(index as u32 + 1)) {
             (Some(why), _) => Whole::Missing(why.clone()),
             (None, Some(chunk)) => reader.root(value.shape, &chunk, &value.gaps),
-            (None, None) => Whole::Missing("no room left".to_owned()),
+            (None, None) => Whole::Missing("not copied".to_owned()),
         };
         (value.name.clone(), whole)
     });

@@ -17,6 +17,8 @@ use crate::types::Types;
 const STACKS: u32 = 16384;
 /// Processes that are remembered at a time.
 const PROCESSES: u32 = 8192;
+/// Calls that are under way at a time, of functions that return through memory.
+const KEPT_RESULTS: u32 = 16384;
 /// Frames of a stack that the kernel records at most (`PERF_MAX_STACK_DEPTH`).
 pub const MAX_STACK_FRAMES: u32 = 127;
 
@@ -33,6 +35,7 @@ pub struct Assembly {
     errors: Option<MapId>,
     start_time: Option<MapId>,
     processes: Option<MapId>,
+    kept_results: Option<MapId>,
     stacks: Vec<(u32, MapId)>,
     unwind: Vec<(UnwindTable, MapId)>,
     /// By script map: where else its entries are.
@@ -64,6 +67,7 @@ impl Assembly {
             errors: None,
             start_time: None,
             processes: None,
+            kept_results: None,
             stacks: Vec::new(),
             unwind: Vec::new(),
             sides: Vec::new(),
@@ -278,6 +282,22 @@ impl Assembly {
     /// See [`Assembly::scratch`].
     pub fn set_scratch_size(&mut self, map: MapId, size: u32) {
         self.maps[map.0 as usize].value_size = size.max(8);
+    }
+
+    /// Where functions that are running put their results: `u64 thread; u64 frame` → address.
+    pub fn kept_results(&mut self) -> MapId {
+        if let Some(known) = self.kept_results {
+            return known;
+        }
+        let map = self.add(plain(
+            "kept_results",
+            MapKind::LruHash,
+            (16, 8),
+            KEPT_RESULTS,
+            MapRole::Scratch,
+        ));
+        self.kept_results = Some(map);
+        map
     }
 
     /// Turns per-CPU scratch memory into an array with as many values for each CPU, which may be larger.

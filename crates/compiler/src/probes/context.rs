@@ -21,6 +21,8 @@ pub struct Context {
     pub retval: Option<Argument>,
     /// What `call()` tells: arguments where a function is entered, results where it returns; `Err` says why they are not known.
     pub values: Option<Result<Vec<WholeValue>, String>>,
+    /// The function gets the address for its result in the first argument register, and `call()` is to keep it for the return.
+    pub keeps_result: bool,
     /// The canonical frame address of the call at hand, where the stack pointer does not tell.
     pub frame: Option<Expression>,
     /// `arg0`, `arg1` …: untyped, `uint64` unless the provider knows better.
@@ -83,6 +85,8 @@ pub struct WholeValue {
     pub site: Option<u64>,
     /// Of the value, in bytes.
     pub size: u32,
+    /// The value lies where the function was told at its entry to put it: see [`Context::keeps_result`].
+    pub is_kept: bool,
 }
 
 impl WholeValue {

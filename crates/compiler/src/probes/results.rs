@@ -4,8 +4,8 @@
 //! does today (`rustc_ty_utils::abi`); its convention is not fixed.
 
 use fathom_machine::dwarf::{
-    BaseEncoding, CompositeKind, DebugType, Expression, Language, Location, Operation, Piece,
-    TypeGraph, TypeIndex,
+    BaseEncoding, CompositeKind, DebugType, Expression, Language, Location, MemberRole, Operation,
+    Piece, TypeGraph, TypeIndex,
 };
 
 /// DWARF's numbers of the registers that carry results.
@@ -44,21 +44,31 @@ struct Leaf {
     is_float: bool,
 }
 
+/// Where a function's result is when it has returned.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum ResultPlace {
+    /// There.
+    At(Location),
+    /// Where the first argument register pointed when the function was entered.
+    Kept,
+}
+
 /// Where a result of the type is.
-pub(super) fn location(graph: &TypeGraph, ty: TypeIndex, language: Language) -> Location {
+pub(super) fn place(graph: &TypeGraph, ty: TypeIndex, language: Language) -> ResultPlace {
     let size = graph.size_of(ty).unwrap_or(0);
     if size == 0 {
-        return Location::Constant(Vec::new());
+        return ResultPlace::At(Location::Constant(Vec::new()));
     }
     let mut leaves = Vec::new();
     gather(graph, ty, 0, 0, &mut leaves);
     leaves.sort_by_key(|leaf| (leaf.offset, leaf.size));
     leaves.dedup();
-    match language {
+    ResultPlace::At(match language {
+        Language::Rust if size > MAX_IN_REGISTERS => return ResultPlace::Kept,
         Language::Rust => rust(size, &leaves),
         Language::Cpp if is_not_trivial(graph, ty, 0) => in_memory(),
         _ => system_v(size, &leaves),
-    }
+    })
 }
 
 /// The caller gave the place, and the function gives it back.
@@ -102,13 +112,8 @@ fn rust(size: u64, leaves: &[Leaf]) -> Location {
         [first, second] if first.offset + first.size <= second.offset => {
             pieces(size, &[*first, *second])
         }
-        _ if size <= MAX_IN_REGISTERS && !leaves.iter().any(|leaf| leaf.is_float) => {
-            system_v(size, leaves)
-        }
-        _ if size <= MAX_IN_REGISTERS => {
-            Location::Unreadable("returned in a way that is not known".to_owned())
-        }
-        _ => Location::Unreadable("returned through memory: address not kept".to_owned()),
+        _ if !leaves.iter().any(|leaf| leaf.is_float) => system_v(size, leaves),
+        _ => Location::Unreadable("returned in a way that is not known".to_owned()),
     }
 }
 
@@ -180,8 +185,16 @@ fn gather(graph: &TypeGraph, ty: TypeIndex, offset: u64, depth: usize, leaves: &
                 gather(graph, *element, offset + index * stride, depth + 1, leaves);
             }
         }
-        DebugType::Composite { members, .. } => {
-            for member in members {
+        DebugType::Composite {
+            members,
+            variant_part,
+            ..
+        } => {
+            let part = variant_part.iter();
+            let discriminant = part.clone().filter_map(|part| part.discriminant.as_ref());
+            let variants = part.flat_map(|part| part.variants.iter());
+            let inner = variants.flat_map(|variant| &variant.members);
+            for member in members.iter().chain(discriminant).chain(inner) {
                 let at = offset.saturating_add(member.bit_offset / 8);
                 gather(graph, member.type_index, at, depth + 1, leaves);
             }
@@ -207,7 +220,7 @@ fn is_not_trivial(graph: &TypeGraph, ty: TypeIndex, depth: usize) -> bool {
     }
     let has_table = members
         .iter()
-        .any(|member| member.name.starts_with("_vptr"));
+        .any(|member| member.role == MemberRole::Artificial);
     has_table
         || (*kind != CompositeKind::Union
             && depth < MAX_DEPTH

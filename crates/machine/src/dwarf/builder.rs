@@ -1,20 +1,23 @@
 //! From entries of debug information to a [`TypeGraph`].
 
-use super::question::{OpenUnit, Question};
-use super::types::{BaseEncoding, CompositeKind, DebugMember, DebugType, Qualifier, TypeIndex};
-use super::{AttributeValue, Entry, TypeGraph};
-use gimli::UnitOffset;
+use super::question::{OpenUnit, Place, Question};
+use super::site::number;
+use super::types::{
+    BaseEncoding, CompositeKind, DebugType, GoType, PointerKind, Qualifier, TypeIndex,
+};
+use super::{AttributeValue, Entry, Language, TypeGraph};
 use std::collections::{HashMap, VecDeque};
 
 /// Types in one graph.
 const MAX_TYPES: usize = 4096;
 /// Members, enumerators or parameters of one type.
-const MAX_CHILDREN: usize = 4096;
+pub(super) const MAX_CHILDREN: usize = 4096;
 
 /// Gathers types breadth first, so that the nearest are complete when the limit is reached.
 pub(super) struct Builder<'q, 'a> {
-    question: &'q Question<'a>,
+    pub(super) question: &'q Question<'a>,
     types: Vec<DebugType>,
+    go: HashMap<TypeIndex, GoType>,
     /// By absolute offset in `.debug_info`.
     known: HashMap<usize, TypeIndex>,
     pending: VecDeque<(usize, TypeIndex)>,
@@ -25,6 +28,7 @@ impl<'q, 'a> Builder<'q, 'a> {
         Builder {
             question,
             types: vec![DebugType::Void],
+            go: HashMap::new(),
             known: HashMap::new(),
             pending: VecDeque::new(),
         }
@@ -55,7 +59,7 @@ impl<'q, 'a> Builder<'q, 'a> {
         index
     }
 
-    fn add(&mut self, found: DebugType) -> TypeIndex {
+    pub(super) fn add(&mut self, found: DebugType) -> TypeIndex {
         if self.types.len() >= MAX_TYPES - 1 {
             // One shared type says "too far away".
             self.types.truncate(MAX_TYPES - 1);
@@ -67,185 +71,130 @@ impl<'q, 'a> Builder<'q, 'a> {
     }
 
     /// Reads all types that were referred to.
-    pub(super) fn finish(mut self) -> gimli::Result<TypeGraph> {
+    pub(super) fn finish(mut self, language: Language) -> gimli::Result<TypeGraph> {
         while let Some((absolute, index)) = self.pending.pop_front() {
-            if let Some(unit) = self.question.unit_of(absolute)? {
-                self.types[index.0 as usize] =
-                    self.read(&unit, UnitOffset(absolute - unit.start))?;
+            let Some(place) = self.question.place(absolute)? else {
+                continue;
+            };
+            self.types[index.0 as usize] = self.read(&place)?;
+            if let Some(go) = self.go_type(&place) {
+                self.go.insert(index, go);
             }
         }
-        Ok(TypeGraph::new(self.types))
+        Ok(TypeGraph::new(self.types, self.go, language))
     }
 
-    fn read(&mut self, unit: &OpenUnit<'a>, offset: UnitOffset) -> gimli::Result<DebugType> {
-        let mut cursor = unit.unit.entries_at_offset(offset)?;
-        let Some(entry) = cursor.next_dfs()? else {
-            return Ok(DebugType::Void);
-        };
-        let entry = entry.clone();
-        self.question.budget.spend(entry.attrs().len())?;
-        let name = self.name(unit, &entry);
-        let size = entry
-            .attr_value(gimli::DW_AT_byte_size)
-            .and_then(|value| value.udata_value())
-            .unwrap_or(0);
-        Ok(match entry.tag() {
+    fn read(&mut self, place: &Place<'a>) -> gimli::Result<DebugType> {
+        Ok(match place.entry.tag() {
             gimli::DW_TAG_base_type => DebugType::Base {
-                name,
-                size,
-                encoding: encoding(&entry),
+                name: self.name(place),
+                size: byte_size(&place.entry),
+                encoding: encoding(&place.entry),
             },
-            gimli::DW_TAG_pointer_type => DebugType::Pointer {
-                target: self.target(unit, &entry),
-                is_reference: false,
+            gimli::DW_TAG_pointer_type => self.pointer(PointerKind::Pointer, place),
+            gimli::DW_TAG_reference_type => self.pointer(PointerKind::Reference, place),
+            gimli::DW_TAG_rvalue_reference_type => {
+                self.pointer(PointerKind::RvalueReference, place)
+            }
+            gimli::DW_TAG_ptr_to_member_type => DebugType::MemberPointer {
+                target: self.target(place, gimli::DW_AT_type),
+                owner: self.target(place, gimli::DW_AT_containing_type),
             },
-            gimli::DW_TAG_reference_type | gimli::DW_TAG_rvalue_reference_type => {
-                DebugType::Pointer {
-                    target: self.target(unit, &entry),
-                    is_reference: true,
+            gimli::DW_TAG_typedef | gimli::DW_TAG_template_alias | gimli::DW_TAG_subrange_type => {
+                DebugType::Typedef {
+                    name: self.name(place),
+                    target: self.target(place, gimli::DW_AT_type),
                 }
             }
-            gimli::DW_TAG_typedef => DebugType::Typedef {
-                name,
-                target: self.target(unit, &entry),
-            },
-            gimli::DW_TAG_const_type => self.qualified(Qualifier::Const, unit, &entry),
-            gimli::DW_TAG_volatile_type => self.qualified(Qualifier::Volatile, unit, &entry),
-            gimli::DW_TAG_restrict_type => self.qualified(Qualifier::Restrict, unit, &entry),
-            gimli::DW_TAG_atomic_type => self.qualified(Qualifier::Atomic, unit, &entry),
-            gimli::DW_TAG_structure_type => DebugType::Composite {
-                kind: CompositeKind::Struct,
-                name,
-                size,
-                members: self.members(unit, &entry)?,
-            },
-            gimli::DW_TAG_class_type => DebugType::Composite {
-                kind: CompositeKind::Class,
-                name,
-                size,
-                members: self.members(unit, &entry)?,
-            },
-            gimli::DW_TAG_union_type => DebugType::Composite {
-                kind: CompositeKind::Union,
-                name,
-                size,
-                members: self.members(unit, &entry)?,
-            },
+            gimli::DW_TAG_const_type | gimli::DW_TAG_immutable_type => {
+                self.qualified(Qualifier::Const, place)
+            }
+            gimli::DW_TAG_volatile_type => self.qualified(Qualifier::Volatile, place),
+            gimli::DW_TAG_restrict_type => self.qualified(Qualifier::Restrict, place),
+            gimli::DW_TAG_atomic_type => self.qualified(Qualifier::Atomic, place),
+            gimli::DW_TAG_structure_type => self.composite(CompositeKind::Struct, place)?,
+            gimli::DW_TAG_class_type => self.composite(CompositeKind::Class, place)?,
+            gimli::DW_TAG_union_type => self.composite(CompositeKind::Union, place)?,
             gimli::DW_TAG_enumeration_type => DebugType::Enum {
-                name,
-                size,
-                values: self.enumerators(unit, &entry)?,
+                name: self.name(place),
+                size: byte_size(&place.entry),
+                values: self.enumerators(place)?,
             },
-            gimli::DW_TAG_array_type => self.array(unit, &entry)?,
+            gimli::DW_TAG_array_type => self.array(place)?,
+            gimli::DW_TAG_string_type => self.fixed_string(&place.entry),
             gimli::DW_TAG_subroutine_type => DebugType::Function,
             gimli::DW_TAG_unspecified_type => DebugType::Void,
-            _ => DebugType::Unknown(name),
+            _ => DebugType::Unknown(self.name(place)),
         })
     }
 
-    fn name(&self, unit: &OpenUnit<'a>, entry: &Entry<'a>) -> String {
-        entry
-            .attr_value(gimli::DW_AT_name)
-            .map(|value| unit.text(value))
+    pub(super) fn name(&self, place: &Place<'a>) -> String {
+        place
+            .own(gimli::DW_AT_name)
+            .map(|value| place.unit.text(value))
             .unwrap_or_default()
     }
 
-    fn target(&mut self, unit: &OpenUnit<'a>, entry: &Entry<'a>) -> TypeIndex {
-        entry
-            .attr_value(gimli::DW_AT_type)
-            .map_or(TypeIndex(0), |value| self.reference(unit, value))
+    pub(super) fn target(&mut self, place: &Place<'a>, name: gimli::DwAt) -> TypeIndex {
+        match place.own(name) {
+            Some(value) => self.reference(&place.unit, value),
+            None => self.void(),
+        }
     }
 
-    fn qualified(
-        &mut self,
-        qualifier: Qualifier,
-        unit: &OpenUnit<'a>,
-        entry: &Entry<'a>,
-    ) -> DebugType {
+    fn pointer(&mut self, kind: PointerKind, place: &Place<'a>) -> DebugType {
+        DebugType::Pointer {
+            kind,
+            name: self.name(place),
+            target: self.target(place, gimli::DW_AT_type),
+        }
+    }
+
+    fn qualified(&mut self, qualifier: Qualifier, place: &Place<'a>) -> DebugType {
         DebugType::Qualified {
             qualifier,
-            target: self.target(unit, entry),
+            target: self.target(place, gimli::DW_AT_type),
         }
     }
 
-    /// Direct children of an entry.
-    fn children(
-        &mut self,
-        unit: &OpenUnit<'a>,
-        parent: &Entry<'a>,
-    ) -> gimli::Result<Vec<Entry<'a>>> {
-        let mut cursor = unit.unit.entries_at_offset(parent.offset())?;
-        let depth = cursor.next_dfs()?.map_or(0, |entry| entry.depth());
-        let mut children = Vec::new();
-        while let Some(child) = cursor.next_dfs()? {
-            self.question.budget.spend(child.attrs().len())?;
-            if child.depth() <= depth || children.len() >= MAX_CHILDREN {
-                break;
-            }
-            if child.depth() == depth + 1 {
-                children.push(child.clone());
-            }
-        }
-        Ok(children)
+    fn composite(&mut self, kind: CompositeKind, place: &Place<'a>) -> gimli::Result<DebugType> {
+        let members = self.members(place)?;
+        let variant_part = self.variant_part(place)?;
+        let template_parameters = self.template_parameters(place)?;
+        Ok(DebugType::Composite {
+            kind,
+            name: self.name(place),
+            size: byte_size(&place.entry),
+            members,
+            scope: self.question.scope_of(place)?,
+            template_parameters,
+            variant_part: variant_part.map(Box::new),
+        })
     }
 
-    fn members(
-        &mut self,
-        unit: &OpenUnit<'a>,
-        entry: &Entry<'a>,
-    ) -> gimli::Result<Vec<DebugMember>> {
-        let mut members = Vec::new();
-        for child in self.children(unit, entry)? {
-            let is_static =
-                child.has_attr(gimli::DW_AT_external) || child.has_attr(gimli::DW_AT_declaration);
-            let is_member = matches!(
-                child.tag(),
-                gimli::DW_TAG_member | gimli::DW_TAG_inheritance
-            );
-            if !is_member || is_static {
-                continue;
-            }
-            let name = self.name(unit, &child);
-            let type_index = self.target(unit, &child);
-            let (bit_offset, bitfield_bits) = place(&child);
-            members.push(DebugMember {
-                name,
-                type_index,
-                bit_offset,
-                bitfield_bits,
-            });
-        }
-        Ok(members)
-    }
-
-    fn enumerators(
-        &mut self,
-        unit: &OpenUnit<'a>,
-        entry: &Entry<'a>,
-    ) -> gimli::Result<Vec<(String, i64)>> {
-        let children = self.children(unit, entry)?;
-        let enumerators = children
-            .iter()
-            .filter(|child| child.tag() == gimli::DW_TAG_enumerator);
-        let value = |child: &Entry<'a>| {
-            let value = child.attr_value(gimli::DW_AT_const_value)?;
+    fn enumerators(&mut self, place: &Place<'a>) -> gimli::Result<Vec<(String, i64)>> {
+        let is_enumerator = |tag| tag == gimli::DW_TAG_enumerator;
+        let children = self.question.children(place, MAX_CHILDREN, is_enumerator)?;
+        let value = |child: &Place<'a>| {
+            let value = child.own(gimli::DW_AT_const_value)?;
             value
                 .sdata_value()
                 .or_else(|| value.udata_value().map(|value| value as i64))
         };
-        Ok(enumerators
-            .filter_map(|child| Some((self.name(unit, child), value(child)?)))
+        Ok(children
+            .iter()
+            .filter_map(|child| Some((self.name(child), value(child)?)))
             .collect())
     }
 
     /// An array of several dimensions becomes an array of arrays.
-    fn array(&mut self, unit: &OpenUnit<'a>, entry: &Entry<'a>) -> gimli::Result<DebugType> {
-        let mut element = self.target(unit, entry);
-        let children = self.children(unit, entry)?;
+    fn array(&mut self, place: &Place<'a>) -> gimli::Result<DebugType> {
+        let mut element = self.target(place, gimli::DW_AT_type);
+        let is_dimension = |tag| tag == gimli::DW_TAG_subrange_type;
+        let children = self.question.children(place, MAX_CHILDREN, is_dimension)?;
         let dimensions: Vec<Option<u64>> = children
             .iter()
-            .filter(|child| child.tag() == gimli::DW_TAG_subrange_type)
-            .map(dimension)
+            .map(|child| dimension(&child.entry))
             .collect();
         let (first, inner) = dimensions
             .split_first()
@@ -258,45 +207,42 @@ impl<'q, 'a> Builder<'q, 'a> {
             len: first,
         })
     }
-}
 
-fn dimension(subrange: &Entry<'_>) -> Option<u64> {
-    let number = |name| {
-        subrange
-            .attr_value(name)
-            .and_then(|value| value.udata_value())
-    };
-    number(gimli::DW_AT_count).or_else(|| number(gimli::DW_AT_upper_bound)?.checked_add(1))
-}
-
-/// Place of a member in bits, and the width of a bitfield, in the notations of DWARF 2 to 5.
-fn place(member: &Entry<'_>) -> (u64, Option<u64>) {
-    let number = |name| {
-        member
-            .attr_value(name)
-            .and_then(|value| value.udata_value())
-    };
-    let bytes = number(gimli::DW_AT_data_member_location).unwrap_or(0);
-    let bits = number(gimli::DW_AT_bit_size);
-    let base = bytes.saturating_mul(8);
-    if let Some(offset) = number(gimli::DW_AT_data_bit_offset) {
-        return (offset, bits);
-    }
-    match (
-        number(gimli::DW_AT_bit_offset),
-        bits,
-        number(gimli::DW_AT_byte_size),
-    ) {
-        // Before DWARF 4 the offset counts from the most significant bit of a storage unit.
-        (Some(from_top), Some(width), Some(size)) => {
-            let from_bottom = size
-                .saturating_mul(8)
-                .saturating_sub(from_top)
-                .saturating_sub(width);
-            (base.saturating_add(from_bottom), bits)
+    /// A text of fixed size (Fortran).
+    fn fixed_string(&mut self, entry: &Entry<'a>) -> DebugType {
+        let element = self.add(DebugType::Base {
+            name: "char".to_string(),
+            size: 1,
+            encoding: BaseEncoding::Char,
+        });
+        let len = entry.attr_value(gimli::DW_AT_byte_size);
+        DebugType::Array {
+            element,
+            len: len.and_then(|len| len.udata_value()),
         }
-        _ => (base, bits),
     }
+}
+
+fn byte_size(entry: &Entry<'_>) -> u64 {
+    entry
+        .attr_value(gimli::DW_AT_byte_size)
+        .and_then(|value| value.udata_value())
+        .unwrap_or(0)
+}
+
+/// Number of elements; `None` when it is not known before the program runs.
+fn dimension(subrange: &Entry<'_>) -> Option<u64> {
+    let find = |name| subrange.attr_value(name);
+    if let Some(count) = find(gimli::DW_AT_count) {
+        return count.udata_value();
+    }
+    let lower = find(gimli::DW_AT_lower_bound).map_or(Some(0), |lower| number(&lower))?;
+    let upper = match find(gimli::DW_AT_upper_bound)? {
+        // Older compilers write the -1 of arrays without elements so.
+        gimli::AttributeValue::Data4(u32::MAX) => return None,
+        upper => number(&upper)?,
+    };
+    u64::try_from(upper.checked_sub(lower)?.checked_add(1)?).ok()
 }
 
 fn encoding(entry: &Entry<'_>) -> BaseEncoding {
@@ -305,10 +251,10 @@ fn encoding(entry: &Entry<'_>) -> BaseEncoding {
             gimli::DW_ATE_unsigned => BaseEncoding::Unsigned,
             gimli::DW_ATE_signed => BaseEncoding::Signed,
             gimli::DW_ATE_boolean => BaseEncoding::Bool,
-            gimli::DW_ATE_signed_char
-            | gimli::DW_ATE_unsigned_char
-            | gimli::DW_ATE_UTF
-            | gimli::DW_ATE_ASCII => BaseEncoding::Char,
+            gimli::DW_ATE_signed_char | gimli::DW_ATE_unsigned_char | gimli::DW_ATE_ASCII => {
+                BaseEncoding::Char
+            }
+            gimli::DW_ATE_UTF | gimli::DW_ATE_UCS => BaseEncoding::Unicode,
             gimli::DW_ATE_float => BaseEncoding::Float,
             _ => BaseEncoding::Other,
         },

@@ -63,7 +63,7 @@ pub enum Presence {
 }
 
 /// What a function is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Language {
     /// C.
     C,
@@ -74,6 +74,7 @@ pub enum Language {
     /// Go.
     Go,
     /// Another one, or none is told.
+    #[default]
     Other,
 }
 
@@ -84,9 +85,7 @@ impl DebugInfo {
         let Some(unit) = question.unit_at(address)? else {
             return Ok(None);
         };
-        let functions = self
-            .functions_of(&question, &unit)
-            .map_err(self.malformed())?;
+        let functions = self.outline(&question, &unit).map_err(self.malformed())?;
         let Some(offset) = functions.starting_at(address) else {
             return Ok(None);
         };
@@ -107,17 +106,18 @@ fn describe<'a>(
     let site = Site::new(question, function, address, address);
     let (parameters, is_variadic) = parameters(question, function, &site, &mut builder)?;
     let return_type = return_type(question, function, &mut builder)?;
+    let language = language(question, function)?;
     Ok(DebugFunction {
         name: question
             .text_of(function, gimli::DW_AT_name)?
             .unwrap_or_default(),
         linkage_name: question.text_of(function, gimli::DW_AT_linkage_name)?,
-        language: language(question, function)?,
+        language,
         address,
         parameters,
         return_type,
         is_variadic,
-        types: builder.finish()?,
+        types: builder.finish(language)?,
     })
 }
 

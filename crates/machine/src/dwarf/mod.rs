@@ -8,10 +8,11 @@ mod canonical;
 mod expression;
 mod frame;
 mod function;
-mod functions;
 mod graph;
 mod line;
 mod location;
+mod members;
+mod outline;
 mod prologue;
 mod question;
 mod scope;
@@ -29,7 +30,10 @@ pub use location::{
     Piece, UnaryOperation,
 };
 pub use scope::{Scope, Variable};
-pub use types::{BaseEncoding, CompositeKind, DebugMember, DebugType, Qualifier, TypeIndex};
+pub use types::{
+    BaseEncoding, CompositeKind, DebugMember, DebugType, DiscriminantValue, GoKind, GoType,
+    MemberRole, PointerKind, Qualifier, TypeIndex, Variant, VariantPart,
+};
 
 use crate::elf::Elf;
 use crate::{Error, Result};
@@ -77,7 +81,7 @@ pub struct DebugInfo {
     /// Where units start.
     unit_starts: OnceLock<Vec<usize>>,
     /// By start of the unit.
-    functions: Mutex<HashMap<usize, Arc<functions::UnitFunctions>>>,
+    outlines: Mutex<HashMap<usize, Arc<outline::Outline>>>,
     eh_frame: OnceLock<Vec<u8>>,
     eh_frame_index: OnceLock<frame::FrameIndex>,
     debug_frame_index: OnceLock<frame::FrameIndex>,
@@ -103,7 +107,7 @@ impl DebugInfo {
             index: OnceLock::new(),
             scanned: OnceLock::new(),
             unit_starts: OnceLock::new(),
-            functions: Mutex::default(),
+            outlines: Mutex::default(),
             eh_frame: OnceLock::new(),
             eh_frame_index: OnceLock::new(),
             debug_frame_index: OnceLock::new(),

@@ -12,7 +12,7 @@ impl DebugInfo {
         let Some(unit) = question.unit_at(function)? else {
             return Ok(None);
         };
-        let functions = self.functions_of(&question, &unit);
+        let functions = self.outline(&question, &unit);
         let Some(end) = functions.map_err(self.malformed())?.end_of(function) else {
             return Ok(None);
         };

@@ -3,6 +3,7 @@
 use super::builder::Builder;
 use super::function::{Language, is_result, language, return_type, type_of};
 use super::location::Location;
+use super::members::DW_AT_GO_CLOSURE_OFFSET;
 use super::question::{Place, Question};
 use super::site::{Site, Told, constant_value};
 use super::unit::for_each_range;
@@ -49,6 +50,8 @@ pub struct Variable {
     pub is_result: bool,
     /// The line that declares it. It has no value yet in lines before.
     pub line: Option<u64>,
+    /// A variable that a Go closure captured: its place in the closure.
+    pub closure_offset: Option<u64>,
     /// The inlined function it belongs to.
     pub inlined: Option<String>,
 }
@@ -60,7 +63,7 @@ impl DebugInfo {
         let Some(unit) = question.unit_at(pc)? else {
             return Ok(None);
         };
-        let functions = self.functions_of(&question, &unit);
+        let functions = self.outline(&question, &unit);
         let Some(offset) = functions.map_err(self.malformed())?.covering(pc) else {
             return Ok(None);
         };
@@ -85,16 +88,17 @@ fn scope<'a>(question: &Question<'a>, function: &Place<'a>, pc: Address) -> giml
     walk.all(function, &mut builder)?;
     let variables = innermost(walk.variables);
     let return_type = return_type(question, function, &mut builder)?;
+    let language = language(question, function)?;
     Ok(Scope {
         function: question
             .text_of(function, gimli::DW_AT_name)?
             .unwrap_or_default(),
         linkage_name: question.text_of(function, gimli::DW_AT_linkage_name)?,
-        language: language(question, function)?,
+        language,
         entry,
         variables,
         return_type,
-        types: builder.finish()?,
+        types: builder.finish(language)?,
     })
 }
 
@@ -207,6 +211,9 @@ impl<'a> Walk<'_, '_, 'a> {
             is_parameter: place.entry.tag() == gimli::DW_TAG_formal_parameter,
             is_result: is_result(place),
             line: line.and_then(|(_, line)| line.udata_value()),
+            closure_offset: place
+                .own(DW_AT_GO_CLOSURE_OFFSET)
+                .and_then(|offset| offset.udata_value()),
             inlined: self.inlined.last().map(|(_, name)| name.clone()),
         });
         Ok(())

@@ -85,7 +85,11 @@ impl<'a> Reader<'a> {
     pub fn root(&mut self, shape: ShapeId, chunk: &Chunk<'a>, gaps: &'a [Gap]) -> Whole {
         self.gaps = gaps;
         if chunk.is_fault {
-            return Whole::Missing("page not present".to_owned());
+            return Whole::Missing(match chunk.address {
+                // The address of a result is kept when the function is entered.
+                0 => "its call was not seen".to_owned(),
+                _ => "page not present".to_owned(),
+            });
         }
         let place = Place {
             bytes: chunk.bytes,
@@ -215,7 +219,7 @@ impl<'a> Reader<'a> {
         if address == 0 {
             return Whole::Null("NULL");
         }
-        let Some(chunk) = self.image.at(address) else {
+        let Some(chunk) = self.image.at(address.wrapping_add(u64::from(text.addend))) else {
             return Whole::Address(address);
         };
         if chunk.is_fault {
@@ -249,7 +253,7 @@ impl<'a> Reader<'a> {
             return not_copied();
         };
         let mut items = Vec::new();
-        match self.image.at(address) {
+        match self.image.at(address.wrapping_add(u64::from(list.addend))) {
             _ if length == 0 => {}
             None => {}
             Some(chunk) if chunk.is_fault => {
@@ -313,7 +317,10 @@ impl<'a> Reader<'a> {
             };
             match value {
                 // Members of anonymous structs and unions are the owner's.
-                Whole::Struct { fields } if field.name.is_empty() && form != StructForm::Tuple => {
+                Whole::Struct { fields }
+                    if field.name.is_empty()
+                        && matches!(form, StructForm::Struct | StructForm::Union) =>
+                {
                     parts.extend(fields)
                 }
                 value => parts.push((field.name.clone(), value)),

@@ -34,6 +34,8 @@ const WAITING_SIZE: u32 = 32;
 const MAX_TURNS: i64 = 2048;
 /// The same on kernels without `bpf_loop`, where the verifier walks through all of them.
 const MAX_PLAIN_TURNS: i32 = 48;
+/// DWARF's number of the first argument register.
+const RDI: u16 = 5;
 /// Arguments of one call that are copied.
 const MAX_VALUES: usize = 64;
 
@@ -69,6 +71,17 @@ impl Area {
     }
 }
 
+/// An event in the making.
+struct Draft {
+    event: Place,
+    frame: Value,
+    plan: Plan,
+    area: Area,
+    /// Where the next chunk goes.
+    cursor: u32,
+    waiting: Vec<Waiting>,
+}
+
 /// What waits before the first turn.
 struct Waiting {
     address: Value,
@@ -98,22 +111,26 @@ impl Lowerer<'_, '_> {
         let mut plan = Plan::default();
         let area = self.capture_area(values, &mut plan);
         let event = self.place(OwnLocation::Scratch(area.event));
-        self.call_header(event, action);
-        let mut cursor = EVENT_HEADER;
-        let mut waiting = Vec::new();
+        let frame = self.call_header(event, action);
+        if self.group.context.keeps_result {
+            self.keep_result(frame);
+        }
+        let mut draft = Draft {
+            event,
+            frame,
+            plan,
+            area,
+            cursor: EVENT_HEADER,
+            waiting: Vec::new(),
+        };
         for (index, value) in values.iter().enumerate() {
             if value.missing.is_none() {
-                let root = index as u32 + 1;
-                self.root_value(
-                    value,
-                    root,
-                    &mut plan,
-                    (event, &mut cursor),
-                    &area,
-                    &mut waiting,
-                );
+                self.root_value(value, index as u32 + 1, &mut draft);
             }
         }
+        let Draft {
+            cursor, waiting, ..
+        } = draft;
         let end = self.b.constant(i64::from(cursor));
         let end = match waiting.is_empty() {
             true => end,
@@ -159,7 +176,7 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    fn call_header(&mut self, event: Place, action: u32) {
+    fn call_header(&mut self, event: Place, action: u32) -> Value {
         let time = self.b.call(Helper::KTIME_GET_BOOT_NS, &[]);
         let id = self.b.call(Helper::GET_CURRENT_PID_TGID, &[]);
         let pid = self.b.binary(BinaryOp::Shr, id, 32);
@@ -193,6 +210,52 @@ impl Lowerer<'_, '_> {
         let comm = self.address(event.plus(56));
         let size = self.b.constant(16);
         self.b.call(Helper::GET_CURRENT_COMM, &[comm, size]);
+        frame
+    }
+
+    /// The key of a call that is under way.
+    fn call_key(&mut self, frame: Value) -> Value {
+        let slot = self.b.slot(16, 8, "a call under way");
+        let key = self.b.slot_address(slot);
+        let thread = self.b.call(Helper::GET_CURRENT_PID_TGID, &[]);
+        self.b.store(Width::B8, Memory::Stack, key, 0, thread);
+        self.b.store(Width::B8, Memory::Stack, key, 8, frame);
+        key
+    }
+
+    /// Remembers where the function was told to put its result.
+    fn keep_result(&mut self, frame: Value) {
+        let key = self.call_key(frame);
+        let slot = self.b.slot(8, 8, "address of a result");
+        let value = self.b.slot_address(slot);
+        let address = self.debug_register(RDI);
+        self.b.store(Width::B8, Memory::Stack, value, 0, address);
+        let kept = self.out.kept_results();
+        let map = self.b.map(kept);
+        let flags = self.b.constant(0);
+        self.b
+            .call(Helper::MAP_UPDATE_ELEM, &[map, key, value, flags]);
+    }
+
+    /// The address that was remembered; 0 for a call whose entry was not seen.
+    fn kept_result(&mut self, frame: Value) -> Value {
+        let key = self.call_key(frame);
+        let address = self.b.variable();
+        let zero = self.b.constant(0);
+        self.b.write(address, zero);
+        let kept = self.out.kept_results();
+        let map = self.b.map(kept);
+        let found = self.b.call(Helper::MAP_LOOKUP_ELEM, &[map, key]);
+        let (there, done) = (self.b.block(), self.b.block());
+        self.b.branch(Compare::Ne, found, 0, there, done);
+        self.b.enter(there);
+        let value = self.b.load(Width::B8, Memory::Map, found, 0);
+        self.b.write(address, value);
+        let map = self.b.map(kept);
+        self.b.call(Helper::MAP_DELETE_ELEM, &[map, key]);
+        self.b.jump(done);
+        self.b.enter(done);
+        self.b.read(address)
     }
 
     /// The goroutine that runs; 0 where there is none.
@@ -212,33 +275,29 @@ impl Lowerer<'_, '_> {
     }
 
     /// Puts a value that is at hand into the event, or has it wait.
-    fn root_value(
-        &mut self,
-        value: &WholeValue,
-        root: u32,
-        plan: &mut Plan,
-        (event, cursor): (Place, &mut u32),
-        area: &Area,
-        waiting: &mut Vec<Waiting>,
-    ) {
+    fn root_value(&mut self, value: &WholeValue, root: u32, draft: &mut Draft) {
         let shapes = self.env.types.shapes();
         let size = shapes.get(value.shape).size;
-        let node = plan.node(&shapes, value.shape, &area.limits);
+        let node = draft.plan.node(&shapes, value.shape, &draft.area.limits);
         drop(shapes);
         let bias = self.load_bias(value);
         if let Location::Memory(expression) = &value.location {
-            let address = self.evaluate(expression, bias);
-            waiting.push(Waiting {
+            let address = match value.is_kept {
+                true => self.kept_result(draft.frame),
+                false => self.evaluate(expression, bias),
+            };
+            draft.waiting.push(Waiting {
                 address,
                 node,
-                bytes: size.min(area.chunk),
+                bytes: size.min(draft.area.chunk),
                 kind: KIND_FETCH,
                 root,
             });
             return;
         }
+        let event = draft.event;
         let bytes = value.register_bytes();
-        let place = event.plus(*cursor);
+        let place = event.plus(draft.cursor);
         self.b
             .store(Width::B8, place.memory, place.base, place.offset, 0);
         let header = self.b.constant(i64::from(size) | i64::from(root) << 32);
@@ -249,10 +308,10 @@ impl Lowerer<'_, '_> {
             place.offset + 8,
             header,
         );
-        let start = *cursor + CHUNK_HEADER;
+        let start = draft.cursor + CHUNK_HEADER;
         self.value_at_hand(&value.location, event.plus(start), bytes, bias);
-        if plan.has_links(node) {
-            waiting.push(Waiting {
+        if draft.plan.has_links(node) {
+            draft.waiting.push(Waiting {
                 address: self.b.constant(i64::from(start)),
                 node,
                 bytes: size,
@@ -260,7 +319,7 @@ impl Lowerer<'_, '_> {
                 root,
             });
         }
-        *cursor = start + bytes;
+        draft.cursor = start + bytes;
     }
 
     /// The address at which the program's file is loaded.

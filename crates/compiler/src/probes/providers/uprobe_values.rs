@@ -14,7 +14,7 @@ use fathom_machine::{Address, FileOffset};
 use super::uprobe_args::debug_info;
 use crate::probes::context::WholeValue;
 use crate::probes::expand::Expander;
-use crate::probes::results;
+use crate::probes::results::{self, ResultPlace};
 
 /// `endbr64`, with which functions start where jumps are checked.
 const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
@@ -28,6 +28,8 @@ pub(super) struct EntryValues {
     pub(super) shift: u64,
     /// The canonical frame address there; `None` where the stack pointer plus 8 is it.
     pub(super) frame: Option<Expression>,
+    /// See [`Context::keeps_result`](crate::probes::Context::keeps_result).
+    pub(super) keeps_result: bool,
     /// In order.
     pub(super) values: Vec<WholeValue>,
 }
@@ -46,8 +48,12 @@ pub(super) fn at_entry(
     function: &Function<'_>,
 ) -> Result<EntryValues, String> {
     let (info, described) = describe(expander, elf, function)?;
-    match behind_prologue(expander, elf, &info, &described) {
-        Some(found) => Ok(found),
+    let result = described.return_type;
+    let keeps_result = result.is_some_and(|result| {
+        results::place(&described.types, result, described.language) == ResultPlace::Kept
+    });
+    let found = match behind_prologue(expander, elf, &info, &described) {
+        Some(found) => found,
         None => {
             let parameters = described.parameters.iter();
             let told = parameters
@@ -60,8 +66,9 @@ pub(super) fn at_entry(
                 .collect();
             let shift = cheaper_start(elf, function);
             let site = Address(function.address.0 + shift);
-            Ok(EntryValues {
+            EntryValues {
                 shift,
+                keeps_result: false,
                 frame: None,
                 values: values(
                     expander,
@@ -70,9 +77,13 @@ pub(super) fn at_entry(
                     site,
                     told,
                 ),
-            })
+            }
         }
-    }
+    };
+    Ok(EntryValues {
+        keeps_result,
+        ..found
+    })
 }
 
 /// Unoptimised code stores its arguments first: they are found behind that.
@@ -104,6 +115,7 @@ fn behind_prologue(
     Some(EntryValues {
         shift: site.0.checked_sub(described.address.0)?,
         frame: Some(frame),
+        keeps_result: false,
         values: values(expander, elf, (&scope.types, scope.language), site, told),
     })
 }
@@ -118,13 +130,22 @@ pub(super) fn at_return(
     let Some(result) = described.return_type else {
         return Ok(Vec::new());
     };
+    let place = results::place(&described.types, result, described.language);
+    let is_kept = place == ResultPlace::Kept;
     let told = Told {
         name: String::new(),
         ty: result,
-        location: results::location(&described.types, result, described.language),
+        location: match place {
+            ResultPlace::At(location) => location,
+            ResultPlace::Kept => Location::Memory(Expression::default()),
+        },
     };
     let about = (&described.types, described.language);
-    Ok(values(expander, elf, about, function.address, vec![told]))
+    let mut found = values(expander, elf, about, function.address, vec![told]);
+    for value in &mut found {
+        value.is_kept = is_kept;
+    }
+    Ok(found)
 }
 
 fn describe(
@@ -174,6 +195,7 @@ fn whole(
         missing: missing(&told.location),
         gaps: gaps(&told.location, size),
         site: is_moved.then_some(site.0),
+        is_kept: false,
         size,
         location: told.location,
     }

@@ -9,6 +9,7 @@ pub(super) fn kind(maker: &mut Maker<'_>, index: TypeIndex) -> Option<ShapeKind>
     let target = maker.target(index)?;
     is_char(maker, target).then_some(ShapeKind::Text(Text {
         pointer: 0,
+        addend: 0,
         length: Length::Terminated,
     }))
 }

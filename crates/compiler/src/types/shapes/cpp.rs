@@ -1,17 +1,17 @@
 //! C++: the standard library's types as libstdc++ lays them out (GCC 5 and later); others are shown by their members.
 
-use fathom_bpf::shape::{
-    Length, List, PointerStyle, Shape, ShapeField, ShapeId, ShapeKind, StructForm, Tag, Text,
-    Variant,
-};
+use fathom_bpf::shape::{Length, List, PointerStyle, ShapeKind, Tag, Text, Variant};
 use fathom_machine::dwarf::{DebugType, TypeIndex};
 
 use super::Maker;
 
 pub(super) fn kind(maker: &mut Maker<'_>, index: TypeIndex) -> Option<ShapeKind> {
-    let DebugType::Composite { name, .. } = maker.graph.get(index) else {
+    let DebugType::Composite { name, scope, .. } = maker.graph.get(index) else {
         return None;
     };
+    if scope != "std" && !scope.starts_with("std::") {
+        return None;
+    }
     let template = name.split('<').next().unwrap_or_default();
     match template {
         "basic_string" => string(maker, index),
@@ -54,9 +54,14 @@ fn sequence(
     length: Length,
 ) -> Option<ShapeKind> {
     match maker.size(target)? {
-        1 => Some(ShapeKind::Text(Text { pointer, length })),
+        1 => Some(ShapeKind::Text(Text {
+            pointer,
+            addend: 0,
+            length,
+        })),
         stride => Some(ShapeKind::List(List {
             pointer,
+            addend: 0,
             length,
             element: maker.shape(target),
             stride,
@@ -72,6 +77,7 @@ fn vector(maker: &mut Maker<'_>, index: TypeIndex) -> Option<ShapeKind> {
     let stride = maker.size(target).filter(|size| *size > 0)?;
     Some(ShapeKind::List(List {
         pointer,
+        addend: 0,
         length: Length::End(end),
         element: maker.shape(target),
         stride,
@@ -86,7 +92,8 @@ fn optional(maker: &mut Maker<'_>, index: TypeIndex) -> Option<ShapeKind> {
         .or_else(|| maker.path(index, &["_M_payload", "_M_payload"]))?;
     let size = maker.size(index)?;
     let inner = maker.shape(value_type);
-    let some = part(maker, size, value, inner);
+    let some = maker.part(value, inner);
+    let some = maker.add(size, some);
     let none = maker.add(0, ShapeKind::None);
     let variant = |name: &str, tags, shape| Variant {
         name: name.to_owned(),
@@ -105,23 +112,6 @@ fn optional(maker: &mut Maker<'_>, index: TypeIndex) -> Option<ShapeKind> {
     })
 }
 
-/// The only part that is shown of a larger value.
-fn part(maker: &mut Maker<'_>, size: u32, offset: u32, shape: ShapeId) -> ShapeId {
-    maker.add(
-        size,
-        ShapeKind::Struct {
-            name: String::new(),
-            fields: vec![ShapeField {
-                name: String::new(),
-                offset,
-                bits: None,
-                shape,
-            }],
-            form: StructForm::Transparent,
-        },
-    )
-}
-
 /// A pointer to the object it owns.
 fn smart_pointer(maker: &mut Maker<'_>, index: TypeIndex) -> Option<ShapeKind> {
     let (offset, target) = maker
@@ -137,24 +127,11 @@ fn smart_pointer(maker: &mut Maker<'_>, index: TypeIndex) -> Option<ShapeKind> {
             addend: 0,
         },
     );
-    let size = maker.size(index)?;
-    let only = part(maker, size, offset, pointer);
-    let Shape { kind, .. } = maker.shapes.get(only).clone();
-    Some(kind)
+    Some(maker.part(offset, pointer))
 }
 
 /// A container whose elements are not followed: how many it has.
 fn count(maker: &mut Maker<'_>, index: TypeIndex, path: &[&str]) -> Option<ShapeKind> {
     let (offset, ty) = maker.path(index, path)?;
-    let shape = maker.shape(ty);
-    Some(ShapeKind::Struct {
-        name: String::new(),
-        fields: vec![ShapeField {
-            name: "size".to_owned(),
-            offset,
-            bits: None,
-            shape,
-        }],
-        form: StructForm::Struct,
-    })
+    Some(maker.numbers(&[("size", offset, ty)]))
 }

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use fathom_bpf::shape::{PointerStyle, Shape, ShapeField, ShapeId, ShapeKind, Shapes, StructForm};
 use fathom_machine::dwarf::{
-    BaseEncoding, CompositeKind, DebugMember, DebugType, Language, TypeGraph, TypeIndex,
+    BaseEncoding, CompositeKind, DebugMember, DebugType, Language, MemberRole, PointerKind,
+    TypeGraph, TypeIndex,
 };
 
 use super::Types;
@@ -64,7 +65,10 @@ struct Maker<'g> {
 impl Maker<'_> {
     /// The shape of a type: at once its size, later what it is, so that types may hold themselves.
     fn shape(&mut self, index: TypeIndex) -> ShapeId {
-        let index = self.graph.resolve(index);
+        let index = match self.language {
+            Language::Go => go::settle(self.graph, index),
+            _ => self.graph.resolve(index),
+        };
         if let Some(known) = self.known.get(&index) {
             return *known;
         }
@@ -112,10 +116,10 @@ impl Maker<'_> {
                 name,
                 size,
             } => base(*encoding, name, *size),
-            DebugType::Pointer {
-                target,
-                is_reference,
-            } => self.pointer(*target, *is_reference),
+            DebugType::Pointer { kind, target, .. } => {
+                self.pointer(*target, *kind != PointerKind::Pointer)
+            }
+            DebugType::MemberPointer { .. } => ShapeKind::Opaque("pointer to a member".to_owned()),
             DebugType::Composite {
                 size: 0,
                 name,
@@ -125,9 +129,11 @@ impl Maker<'_> {
                 Language::Rust | Language::Go => ShapeKind::None,
                 _ => ShapeKind::Opaque(format!("{name} is only declared")),
             },
-            DebugType::Composite { members, .. } if members.is_empty() => {
-                ShapeKind::Opaque("not described".to_owned())
-            }
+            // A variant without data is as large as the others.
+            DebugType::Composite { members, .. } if members.is_empty() => match self.language {
+                Language::Rust | Language::Go => ShapeKind::None,
+                _ => ShapeKind::Opaque("not described".to_owned()),
+            },
             DebugType::Composite {
                 kind,
                 name,
@@ -181,10 +187,9 @@ impl Maker<'_> {
     }
 
     fn composite(&mut self, kind: CompositeKind, name: &str, members: &[DebugMember]) -> ShapeKind {
-        let is_tuple = members.iter().all(|member| is_position(&member.name));
-        let form = match kind {
-            CompositeKind::Union => StructForm::Union,
-            _ if self.language == Language::Rust && is_tuple => StructForm::Tuple,
+        let form = match (kind, self.language) {
+            (CompositeKind::Union, _) => StructForm::Union,
+            (_, Language::Rust) => rust::form(members),
             _ => StructForm::Struct,
         };
         ShapeKind::Struct {
@@ -197,9 +202,20 @@ impl Maker<'_> {
     fn fields(&mut self, members: &[DebugMember]) -> Vec<ShapeField> {
         let shown = members
             .iter()
-            .filter(|member| !member.name.starts_with("_vptr"))
+            .filter(|member| member.role != MemberRole::Artificial && !self.is_marker(member))
             .take(MAX_FIELDS);
-        shown.filter_map(|member| self.field(member)).collect()
+        let shown: Vec<&DebugMember> = shown.collect();
+        shown
+            .into_iter()
+            .filter_map(|member| self.field(member))
+            .collect()
+    }
+
+    /// Rust's members that only the type checker sees: `PhantomData`, the global allocator.
+    fn is_marker(&self, member: &DebugMember) -> bool {
+        self.language == Language::Rust
+            && !is_position(&member.name)
+            && self.size(member.type_index) == Some(0)
     }
 
     fn field(&mut self, member: &DebugMember) -> Option<ShapeField> {
@@ -215,6 +231,35 @@ impl Maker<'_> {
             bits,
             shape: self.shape(member.type_index),
         })
+    }
+
+    /// The only part that is shown of a larger value.
+    fn part(&mut self, offset: u32, shape: ShapeId) -> ShapeKind {
+        ShapeKind::Struct {
+            name: String::new(),
+            fields: vec![ShapeField {
+                name: String::new(),
+                offset,
+                bits: None,
+                shape,
+            }],
+            form: StructForm::Transparent,
+        }
+    }
+
+    /// Numbers of a larger value that tell enough of it.
+    fn numbers(&mut self, numbers: &[(&str, u32, TypeIndex)]) -> ShapeKind {
+        let fields = numbers.iter().map(|(name, offset, ty)| ShapeField {
+            name: (*name).to_owned(),
+            offset: *offset,
+            bits: None,
+            shape: self.shape(*ty),
+        });
+        ShapeKind::Struct {
+            name: String::new(),
+            fields: fields.collect(),
+            form: StructForm::Struct,
+        }
     }
 
     /// The members of a struct or class; none for other types.
@@ -298,6 +343,7 @@ fn base(encoding: BaseEncoding, name: &str, size: u64) -> ShapeKind {
         BaseEncoding::Float if matches!(size, 4 | 8) => ShapeKind::Float,
         // `char` is a character; `signed char` and `unsigned char` are small numbers.
         BaseEncoding::Char if name == "char" => ShapeKind::Character { is_unicode: false },
+        BaseEncoding::Unicode => ShapeKind::Character { is_unicode: true },
         BaseEncoding::Char => ShapeKind::Integer {
             signed: name.starts_with("signed"),
         },

@@ -260,19 +260,9 @@ fn knows_the_language() {
 #[test]
 fn reads_go() {
     let text = "package main\nimport \"fmt\"\n//go:noinline\nfunc Greet(name string, n int32, f float64) (string, error) { return fmt.Sprint(name, n, f), nil }\nfunc main() { fmt.Println(Greet(\"a\", 1, 2.5)) }\n";
-    let folder = tempfile::tempdir().unwrap();
-    let source = folder.path().join("sample.go");
-    std::fs::write(&source, text).unwrap();
-    let status = Command::new("go")
-        .current_dir(folder.path())
-        .env("GOCACHE", folder.path().join("cache"))
-        .args(["build", "-o", "sample", "sample.go"])
-        .status();
-    if !status.is_ok_and(|status| status.success()) {
-        println!("skipped: no go");
+    let Some((_folder, elf)) = build_go(text) else {
         return;
-    }
-    let elf = Arc::new(Elf::open(&folder.path().join("sample")).unwrap());
+    };
     let debug = DebugInfo::new(elf.clone()).unwrap();
     let greet = function(&elf, &debug, "main.Greet");
     assert_eq!(greet.language, Language::Go);
@@ -300,7 +290,7 @@ fn translates_operations() {
     let add = elf.require_function("add").unwrap().address;
     let question = Question::new(&debug).unwrap();
     let unit = question.unit_at(add).unwrap().unwrap();
-    let functions = debug.functions_of(&question, &unit).unwrap();
+    let functions = debug.outline(&question, &unit).unwrap();
     let place = question
         .entry(&unit, functions.starting_at(add).unwrap())
         .unwrap();

@@ -1,6 +1,7 @@
 //! DWARF of a small C program, compiled here by the installed compilers in several versions of the format.
 
 mod locations;
+mod types;
 
 use super::*;
 use crate::Address;
@@ -247,4 +248,21 @@ fn finds_separate_debug_files() {
     std::fs::remove_file(folder.path().join("sample.debug")).unwrap();
     let error = DebugInfo::find(&bare, Path::new("/"), &[]).unwrap_err();
     assert!(error.to_string().contains("no debug information"));
+}
+
+/// Builds a Go program.
+fn build_go(text: &str) -> Option<(tempfile::TempDir, Arc<Elf>)> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("sample.go"), text).unwrap();
+    let status = Command::new("go")
+        .current_dir(folder.path())
+        .env("GOCACHE", std::env::temp_dir().join("fathom-go-cache"))
+        .args(["build", "-o", "sample", "sample.go"])
+        .status();
+    if !status.is_ok_and(|status| status.success()) {
+        println!("skipped: no go");
+        return None;
+    }
+    let elf = Arc::new(Elf::open(&folder.path().join("sample")).unwrap());
+    Some((folder, elf))
 }

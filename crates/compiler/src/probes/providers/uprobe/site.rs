@@ -223,6 +223,7 @@ pub(super) fn add_values(
         Ok(found) => {
             context.values = Some(Ok(found.values));
             context.frame = found.frame;
+            context.keeps_result = found.keeps_result;
             found.shift
         }
         Err(why) => {
