@@ -4,6 +4,7 @@
 use fathom_machine::Address;
 use fathom_machine::dwarf::DebugInfo;
 use fathom_machine::elf::Elf;
+use fathom_machine::pattern::Pattern;
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 
@@ -38,4 +39,11 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let _ = debug.find_line("sample.c", 3, None);
+    let _ = debug.functions_named(&Pattern::new("*"));
+    let _ = debug.inlined_copies(&Pattern::new("*::*"));
+    if let Ok(found) = debug.inlined_copies(&Pattern::new("*")) {
+        for copy in found.copies.iter().take(20) {
+            let _ = debug.variables_at(copy.entry);
+        }
+    }
 });

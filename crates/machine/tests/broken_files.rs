@@ -131,6 +131,13 @@ fn ask_dwarf(bytes: Vec<u8>) {
         }
     }
     let _ = debug.find_line("sample.c", 3, None);
+    let _ = debug.functions_named(&Pattern::new("*"));
+    let _ = debug.inlined_copies(&Pattern::new("*::*"));
+    if let Ok(found) = debug.inlined_copies(&Pattern::new("*")) {
+        for copy in found.copies.iter().take(20) {
+            let _ = debug.variables_at(copy.entry);
+        }
+    }
 }
 
 /// A small program with debug information and a static probe note; nothing without a compiler.
@@ -139,7 +146,7 @@ fn sample(flags: &[&str]) -> Option<Vec<u8>> {
     let source = folder.path().join("sample.c");
     let note = r#"__asm__(".pushsection .note.stapsdt,\"\",\"note\"\n.balign 4\n.4byte 8, 2f-1f, 3\n.asciz \"stapsdt\"\n1: .8byte main, 0, 0\n.asciz \"prov\"\n.asciz \"name\"\n.asciz \"-4@112(%rsp) 8@%rbx -4@x(%rip)\"\n2: .balign 4\n.popsection\n");"#;
     let text = format!(
-        "{note}\nstruct user {{ int a; struct user *next; unsigned b : 3; }};\nint x = 1;\nint count(struct user *who, int n) {{ return who->a + n; }}\nint main(void) {{ struct user u = {{ 1 }};\nreturn count(&u, x); }}\n"
+        "{note}\nstruct user {{ int a; struct user *next; unsigned b : 3; }};\nint x = 1;\nstatic inline int more(int n) {{ x = n; return n + 1; }}\nint count(struct user *who, int n) {{ return who->a + more(n); }}\nint main(void) {{ struct user u = {{ 1 }};\nreturn count(&u, x); }}\n"
     );
     std::fs::write(&source, text).unwrap();
     let binary = folder.path().join("sample");

@@ -21,7 +21,7 @@ pub struct DebugFunction {
     pub language: Language,
     /// Address of its first instruction.
     pub address: Address,
-    /// Its parameters in order of the ABI.
+    /// Its parameters in order of the source.
     pub parameters: Vec<Parameter>,
     /// What it returns; `None` for `void`.
     pub return_type: Option<TypeIndex>,
@@ -129,17 +129,46 @@ pub(super) fn parameters<'a>(
     builder: &mut Builder<'_, 'a>,
 ) -> gimli::Result<(Vec<Parameter>, bool)> {
     let children = question.children(function, MAX_PARAMETERS, is_parameter)?;
-    let is_variadic = |children: &[Place<'a>]| {
-        let mut tags = children.iter().map(|child| child.entry.tag());
-        tags.any(|tag| tag == gimli::DW_TAG_unspecified_parameters)
-    };
+    let children = in_order(question, function, children)?;
+    let is_named = |child: &&Place<'a>| child.entry.tag() == gimli::DW_TAG_formal_parameter;
     let mut found = Vec::new();
-    for child in &children {
-        if child.entry.tag() == gimli::DW_TAG_formal_parameter {
-            found.push(parameter(question, child, site, builder)?);
-        }
+    for child in children.iter().filter(is_named) {
+        found.push(parameter(question, child, site, builder)?);
     }
-    Ok((found, is_variadic(&children)))
+    Ok((found, children.iter().any(|child| !is_named(&child))))
+}
+
+/// Compilers leave parameters without a place out of copies of a function, or put them last. The description of the function
+/// itself has all of them in order.
+fn in_order<'a>(
+    question: &Question<'a>,
+    function: &Place<'a>,
+    children: Vec<Place<'a>>,
+) -> gimli::Result<Vec<Place<'a>>> {
+    let origin = function.own(gimli::DW_AT_abstract_origin);
+    let origin = origin.and_then(|origin| question.target(&function.unit, origin));
+    let described = origin.map(|origin| question.place(origin)).transpose()?;
+    let Some(described) = described.flatten() else {
+        return Ok(children);
+    };
+    let of = |child: &Place<'a>| {
+        let origin = child.own(gimli::DW_AT_abstract_origin)?;
+        question.target(&child.unit, origin)
+    };
+    let mut left: Vec<(Option<usize>, Place<'a>)> = children
+        .into_iter()
+        .map(|child| (of(&child), child))
+        .collect();
+    let mut ordered = Vec::new();
+    for described in question.children(&described, MAX_PARAMETERS, is_parameter)? {
+        let wanted = Some(described.absolute());
+        let copy = left.iter().position(|(origin, _)| *origin == wanted);
+        ordered.push(copy.map_or(described, |copy| left.remove(copy).1));
+    }
+    // What only the copy has.
+    let is_new = |place: &Place<'a>| place.entry.tag() == gimli::DW_TAG_formal_parameter;
+    ordered.extend(left.into_iter().map(|(_, child)| child).filter(is_new));
+    Ok(ordered)
 }
 
 fn is_parameter(tag: gimli::DwTag) -> bool {

@@ -9,6 +9,7 @@ mod expression;
 mod frame;
 mod function;
 mod graph;
+mod inlined;
 mod line;
 mod location;
 mod members;
@@ -16,6 +17,7 @@ mod outline;
 mod prologue;
 mod question;
 mod scope;
+mod search;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -24,6 +26,7 @@ mod unit;
 
 pub use function::{DebugFunction, Language, Parameter, Presence};
 pub use graph::TypeGraph;
+pub use inlined::{InlinedCopies, InlinedCopy, NamedFunction};
 pub use line::LineMatch;
 pub use location::{
     BinaryOperation, Expression, Location, MAX_OPERATIONS, MAX_REGISTER, MAX_STACK, Operation,

@@ -9,7 +9,7 @@ use std::rc::Rc;
 /// Attributes looked at for one question; real questions need a hundredth of it.
 const MAX_WORK: usize = 200_000_000;
 /// Steps from an inlined or cloned function to where it is described.
-const MAX_ORIGINS: usize = 16;
+pub(super) const MAX_ORIGINS: usize = 16;
 /// Units opened for one question (other units are asked after link-time optimisation).
 const MAX_UNITS: usize = 1024;
 /// Bytes of one string.
@@ -20,7 +20,20 @@ pub(super) struct Budget(Cell<usize>);
 
 impl Budget {
     pub(super) fn new() -> Budget {
-        Budget(Cell::new(MAX_WORK))
+        Budget::of(MAX_WORK)
+    }
+
+    /// For a question about the whole file: real files have more bytes than attributes.
+    pub(super) fn for_all_of(bytes: usize) -> Budget {
+        Budget::of(MAX_WORK.saturating_add(bytes))
+    }
+
+    fn of(amount: usize) -> Budget {
+        Budget(Cell::new(amount))
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.0.get() == 0
     }
 
     pub(super) fn spend(&self, amount: usize) -> gimli::Result<()> {
@@ -71,6 +84,11 @@ impl<'a> Place<'a> {
     pub(super) fn own(&self, name: gimli::DwAt) -> Option<AttributeValue<'a>> {
         self.entry.attr_value(name)
     }
+
+    /// Where the entry lies in `.debug_info`.
+    pub(super) fn absolute(&self) -> usize {
+        self.unit.start.saturating_add(self.entry.offset().0)
+    }
 }
 
 impl<'a> Question<'a> {
@@ -114,6 +132,11 @@ impl<'a> Question<'a> {
         }
         self.units.borrow_mut().push(opened.clone());
         Ok(Some(opened))
+    }
+
+    /// Closes the units, for work that goes through all of them.
+    pub(super) fn forget_units(&self) {
+        self.units.borrow_mut().clear();
     }
 
     /// An entry of a unit.

@@ -23,7 +23,7 @@ pub(super) struct Told {
     pub(super) location: Location,
     /// Whether it is told once for the whole function.
     pub(super) is_valid_everywhere: bool,
-    /// Whether it holds at the function's first instruction.
+    /// Whether it holds at the function's first instruction, or the inlined copy's.
     pub(super) is_valid_at_entry: bool,
 }
 
@@ -89,7 +89,9 @@ impl<'q, 'a> Site<'q, 'a> {
         let location = self.described(&variable.unit, attribute);
         Some(Told {
             is_valid_everywhere: is_single,
-            is_valid_at_entry: !is_single || self.is_set_up_at_entry(&location),
+            is_valid_at_entry: !is_single
+                || self.pc != self.entry
+                || self.is_set_up_at_entry(&location),
             location,
         })
     }

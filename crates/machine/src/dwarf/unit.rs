@@ -57,9 +57,14 @@ impl DebugInfo {
         })
     }
 
+    /// Where all units start, in order.
+    pub(super) fn unit_starts(&self, dwarf: &Dwarf<'_>) -> &[usize] {
+        self.unit_starts.get_or_init(|| unit_starts(dwarf))
+    }
+
     /// Where the unit starts that holds an offset of `.debug_info`.
     pub(super) fn unit_start(&self, dwarf: &Dwarf<'_>, offset: usize) -> Option<usize> {
-        let starts = self.unit_starts.get_or_init(|| unit_starts(dwarf));
+        let starts = self.unit_starts(dwarf);
         let after = starts.partition_point(|start| *start <= offset);
         starts.get(after.checked_sub(1)?).copied()
     }

@@ -176,25 +176,12 @@ fn names_the_inlined_function() {
 /// Functions that link-time optimisation brought from one unit into another are described in the first.
 #[test]
 fn follows_references_into_other_units() {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    write(
-        "one.c",
+    let Some((_folder, elf)) = link_time_optimised(
         "struct kept { int a, b; };\n__attribute__((noinline)) long far(struct kept *kept, int n) { return kept->a * n + kept->b; }\n",
-    );
-    write(
-        "two.c",
         "struct kept { int a, b; };\nlong far(struct kept *, int);\nint main(int argc, char **argv) { struct kept k = { argc, 2 }; return far(&k, argc); }\n",
-    );
-    let status = Command::new("gcc")
-        .current_dir(folder.path())
-        .args(["-g", "-O2", "-flto", "one.c", "two.c", "-o", "sample"])
-        .status();
-    if !status.is_ok_and(|status| status.success()) {
-        println!("skipped: no gcc with link-time optimisation");
+    ) else {
         return;
-    }
-    let elf = Arc::new(Elf::open(&folder.path().join("sample")).unwrap());
+    };
     let debug = DebugInfo::new(elf.clone()).unwrap();
     let far = elf
         .functions()

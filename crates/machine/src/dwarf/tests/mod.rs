@@ -1,5 +1,6 @@
 //! DWARF of a small C program, compiled here by the installed compilers in several versions of the format.
 
+mod inlined;
 mod locations;
 mod types;
 
@@ -248,6 +249,23 @@ fn finds_separate_debug_files() {
     std::fs::remove_file(folder.path().join("sample.debug")).unwrap();
     let error = DebugInfo::find(&bare, Path::new("/"), &[]).unwrap_err();
     assert!(error.to_string().contains("no debug information"));
+}
+
+/// Compiles and links two files with link-time optimisation.
+fn link_time_optimised(one: &str, two: &str) -> Option<(tempfile::TempDir, Arc<Elf>)> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("one.c"), one).unwrap();
+    std::fs::write(folder.path().join("two.c"), two).unwrap();
+    let status = Command::new("gcc")
+        .current_dir(folder.path())
+        .args(["-g", "-O2", "-flto", "one.c", "two.c", "-o", "sample"])
+        .status();
+    if !status.is_ok_and(|status| status.success()) {
+        println!("skipped: no gcc with link-time optimisation");
+        return None;
+    }
+    let elf = Arc::new(Elf::open(&folder.path().join("sample")).unwrap());
+    Some((folder, elf))
 }
 
 /// Builds a Go program.
