@@ -6,6 +6,7 @@ mod call;
 mod clock;
 mod comm;
 mod control;
+mod debug;
 mod machine;
 mod maps;
 mod names;
@@ -67,11 +68,12 @@ pub struct Aggregation {
     pub check: AggregationCheck,
 }
 
-const TABLES: [&[Builtin]; 19] = [
+const TABLES: [&[Builtin]; 20] = [
     assert::TABLE,
     call::TABLE,
     clock::TABLE,
     control::TABLE,
+    debug::TABLE,
     machine::TABLE,
     maps::TABLE,
     names::TABLE,

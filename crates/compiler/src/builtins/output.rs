@@ -53,7 +53,7 @@ pub const TABLE: &[Builtin] = &[
 ];
 
 /// A constant format and arguments of the kinds it wants.
-fn check_format(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
+pub(super) fn check_format(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     if !checker.require_args(call, 1..=usize::MAX) {
         return Expr::error(call.at());
     }
