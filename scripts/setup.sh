@@ -25,6 +25,7 @@ all   strace                   strace                      a second opinion on s
 all   time                     /usr/bin/time               benchmarks: memory and CPU time of a command
 all   python3                  /usr/bin/python3                 a real program to trace: functions, malloc, USDT
 all   postgresql               /usr/lib/postgresql         a real program to trace: 9,500 functions, USDT
+all   golang-go                go                          compiles the Go programs that tests trace
 all   redis-server             redis-server                a real program to trace: a busy event loop
 LIST
 }

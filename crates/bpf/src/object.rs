@@ -341,6 +341,8 @@ pub struct UprobeSite {
     pub name: String,
     /// Byte offset in the file.
     pub offset: u64,
+    /// Bytes from the start of the function, when that is known.
+    pub inside: u64,
     /// File offset of a USDT semaphore, 0 for none.
     pub semaphore: u64,
 }

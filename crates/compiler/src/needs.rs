@@ -25,7 +25,8 @@ pub fn of_probes(script: &Script) -> Vec<Needs> {
                         "func" | "__builtin_func" => needs.function = true,
                         "args" | "ctx" | "retval" => needs.args = true,
                         "call" => needs.values = true,
-                        _ => {}
+                        "goid" | "frame" => needs.goroutine = true,
+                        name => needs.positional |= is_positional(name),
                     }
                 }
                 visit::child_exprs(&expr.kind, &mut |child| pending.push(child));
@@ -33,4 +34,10 @@ pub fn of_probes(script: &Script) -> Vec<Needs> {
             needs
         })
         .collect()
+}
+
+/// `arg0` …
+fn is_positional(name: &str) -> bool {
+    let number = name.strip_prefix("arg").unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -45,6 +45,9 @@ pub struct Built {
     pub programs: Vec<ir::Program>,
 }
 
+/// Bits of a cookie that the index of the attach point takes.
+pub(crate) const INSIDE_SHIFT: u32 = 32;
+
 /// Temporaries up to this size lie on the stack; if that is too much for a program, the smaller sizes are tried.
 const ON_STACK_LIMITS: [u32; 3] = [64, 32, 8];
 
@@ -150,7 +153,8 @@ fn push_points(object: &mut Object, group: &Group, program: ProgramId, features:
                 _ => Place::Member { of: first as u32 },
             };
             let is_one_of_many = group.points.len() > 1 || point.names.len() > 1;
-            let cookie = (is_one_of_many && has_cookies).then_some(first + index as u64);
+            let cookie =
+                (is_one_of_many && has_cookies).then(|| cookie(&point.place, first + index as u64));
             object.attach_points.push(AttachPoint {
                 name: name.clone(),
                 program,
@@ -162,14 +166,31 @@ fn push_points(object: &mut Object, group: &Group, program: ProgramId, features:
     }
 }
 
-/// A multi link's cookies: the indices of its sites' attach points.
+/// A multi link's cookies: the indices of its sites' attach points. Where several sites share one, they are counted from 0 so far.
 fn with_cookies(place: &Place, first: u64, count: usize) -> Place {
     let numbers: Vec<u64> = (first..first + count as u64).collect();
     let mut place = place.clone();
     if let Place::KprobeMulti { cookies, .. } | Place::UprobeMulti { cookies, .. } = &mut place {
-        *cookies = numbers;
+        if cookies.is_empty() {
+            *cookies = numbers;
+        } else {
+            cookies.iter_mut().for_each(|owner| *owner += first);
+        }
+    }
+    if let Place::UprobeMulti { cookies, sites, .. } = &mut place {
+        for (cookie, site) in cookies.iter_mut().zip(sites) {
+            *cookie |= site.inside << INSIDE_SHIFT;
+        }
     }
     place
+}
+
+/// A cookie: the index of the attach point, and above it how far inside of its function the place is.
+fn cookie(place: &Place, index: u64) -> u64 {
+    match place {
+        Place::Uprobe { site, .. } => index | site.inside << INSIDE_SHIFT,
+        _ => index,
+    }
 }
 
 fn explain(error: &BackendError) -> Diagnostic {

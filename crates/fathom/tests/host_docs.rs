@@ -114,6 +114,10 @@ fn check(page: &str) {
         println!("skipped: needs root");
         return;
     }
+    if page == "docs/go.md" && Command::new("go").arg("version").output().is_err() {
+        println!("skipped: no Go compiler");
+        return;
+    }
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .join(page);
@@ -168,4 +172,5 @@ pages! {
     bpftrace_page "docs/bpftrace.md";
     json_page "docs/json.md";
     stacks_page "docs/stacks.md";
+    go_page "docs/go.md";
 }

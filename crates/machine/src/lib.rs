@@ -10,6 +10,7 @@
 //! | [`tracefs`] | tracepoints and their event layout, PMU types |
 //! | [`kallsyms`] | kernel symbols and addresses |
 //! | [`elf`] | binaries: symbols, offsets, where a name leads, what can be probed |
+//! | [`go`] | Go programs: functions of stripped ones, call and return places, the running goroutine |
 //! | [`usdt`] | static probes in binaries and where their arguments lie |
 //! | [`dwarf`] | parameters of functions, source lines |
 //! | [`unwind`] | `.eh_frame`: from a frame to its caller's |
@@ -24,6 +25,7 @@ pub mod dwarf;
 pub mod elf;
 mod error;
 pub mod features;
+pub mod go;
 pub mod kallsyms;
 mod machine;
 pub mod pattern;

@@ -232,6 +232,7 @@ fn uprobes() {
         .map(|function| UprobeSite {
             name: function.name().to_owned(),
             offset: function.offset.0,
+            inside: 0,
             semaphore: 0,
         })
         .collect();

@@ -85,9 +85,11 @@ impl<'a> Symbols<'a> {
             Place::UprobeMulti { path, sites, .. } => (path, sites.as_slice()),
             _ => return None,
         };
+        let is_at = |offset: u64| offset & page_offset == address & page_offset;
+        // `func` is the function's address, other names are asked for by the place.
         let mut fitting = sites
             .iter()
-            .filter(|site| site.offset & page_offset == address & page_offset);
+            .filter(|site| is_at(site.offset) || is_at(site.offset.wrapping_sub(site.inside)));
         let site = fitting.next()?;
         let is_ambiguous = fitting.next().is_some();
         (!is_ambiguous).then(|| Frame {

@@ -140,6 +140,7 @@ fn sample() -> Object {
         site: UprobeSite {
             name: "main".into(),
             offset: 16,
+            inside: 0,
             semaphore: 0,
         },
         on_return: true,

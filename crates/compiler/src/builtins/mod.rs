@@ -7,6 +7,7 @@ mod clock;
 mod comm;
 mod control;
 mod debug;
+mod goroutine;
 mod machine;
 mod maps;
 mod names;
@@ -68,12 +69,13 @@ pub struct Aggregation {
     pub check: AggregationCheck,
 }
 
-const TABLES: [&[Builtin]; 20] = [
+const TABLES: [&[Builtin]; 21] = [
     assert::TABLE,
     call::TABLE,
     clock::TABLE,
     control::TABLE,
     debug::TABLE,
+    goroutine::TABLE,
     machine::TABLE,
     maps::TABLE,
     names::TABLE,

@@ -7,9 +7,9 @@ use fathom_syntax::diagnostic::Diagnostic;
 use super::{Builtin, Use};
 use crate::check::{Call, Checker, span};
 use crate::hir::{Data, Expr, ExprKind};
-use crate::ir::{BinaryOp, Memory, Width};
+use crate::ir::{BinaryOp, Memory, Value, Width};
 use crate::lower::{Lowerer, Place, Rvalue};
-use crate::probes::{self, context::ContextKind};
+use crate::probes::{self, ArgSource, Argument, Group, context::ContextKind};
 use crate::ty::{Space, Type};
 
 pub const TABLE: &[Builtin] = &[
@@ -99,9 +99,8 @@ fn check_func(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
             format!("a {provider} probe has no function"),
         ));
     }
-    let at_entry = checker.group.context.retval.is_none();
     let is_user = checker.group.context.is_user;
-    if is_user && !at_entry && !checker.features.user_function_address {
+    if is_user && is_trampoline(checker.group) && !checker.features.user_function_address {
         return checker.fail(
             Diagnostic::error(
                 "kernel-feature",
@@ -145,11 +144,10 @@ fn lower_func(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) 
     let context = lowerer.context();
     let ip = probes::register_offset("ip").unwrap_or_default() as i32;
     let load_ip = |l: &mut Lowerer<'_, '_>| l.b.load(Width::B8, Memory::Context, context, ip);
-    let at_entry = lowerer.group.context.retval.is_none();
     if lowerer.group.context.is_user {
-        let address = match at_entry {
-            true => load_ip(lowerer),
-            false => lowerer.b.call(Helper::GET_FUNC_IP, &[context]),
+        let address = match is_trampoline(lowerer.group) {
+            false => start_of_function(lowerer, ip),
+            true => lowerer.b.call(Helper::GET_FUNC_IP, &[context]),
         };
         return super::symbols::store_user_symbol(lowerer, address, to);
     }
@@ -159,6 +157,36 @@ fn lower_func(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) 
         return Rvalue::Scalar(lowerer.b.binary(BinaryOp::Sub, address, 1));
     }
     Rvalue::Scalar(lowerer.b.call(Helper::GET_FUNC_IP, &[context]))
+}
+
+/// The function's address. Go's functions are probed inside; their places are to count as one function.
+fn start_of_function(lowerer: &mut Lowerer<'_, '_>, ip: i32) -> Value {
+    let context = lowerer.context();
+    let address = lowerer.b.load(Width::B8, Memory::Context, context, ip);
+    if !lowerer.group.context.is_go {
+        return address;
+    }
+    match lowerer.inside_function() {
+        Some(inside) => lowerer.b.binary(BinaryOp::Sub, address, inside),
+        None => address,
+    }
+}
+
+/// Whether the kernel runs the program where a user function returned to, outside of the function.
+fn is_trampoline(group: &Group) -> bool {
+    let is_behind = |place: &Site| {
+        matches!(
+            place,
+            Site::Uprobe {
+                on_return: true,
+                ..
+            } | Site::UprobeMulti {
+                on_return: true,
+                ..
+            }
+        )
+    };
+    group.points.iter().any(|point| is_behind(&point.place))
 }
 
 /// A kprobe with an offset.
@@ -179,7 +207,8 @@ fn check_args(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     let at = span(call.span);
     let mut types = Vec::new();
     let mut values = Vec::new();
-    for argument in args {
+    let readable = |argument: &Argument| !matches!(argument.source, ArgSource::Unreadable(_));
+    for argument in args.into_iter().filter(readable) {
         types.push((argument.name.clone(), argument.ty.clone()));
         let ty = argument.ty.clone();
         values.push(Expr {
@@ -209,14 +238,7 @@ fn check_ctx(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
 fn check_retval(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     checker.require_args(call, 0..=0);
     match checker.group.context.retval.clone() {
-        Some(retval) => {
-            let ty = retval.ty.clone();
-            Expr {
-                kind: ExprKind::Argument(Box::new(retval)),
-                ty,
-                span: call.at(),
-            }
-        }
+        Some(retval) => checker.value_of_argument(&retval, call.span),
         None => {
             let provider = checker.group.context.provider;
             checker.fail(

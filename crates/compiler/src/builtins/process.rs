@@ -143,7 +143,7 @@ fn lower_comm(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, to: Option<Place>) 
 }
 
 /// `struct task_struct *` of the kernel, as far as BTF knows it.
-fn task_pointer(checker: &mut Checker<'_, '_>) -> Type {
+pub(super) fn task_pointer(checker: &mut Checker<'_, '_>) -> Type {
     let task = checker.types.struct_named(
         fathom_syntax::ast::c::CRecordKind::Struct,
         "task_struct",

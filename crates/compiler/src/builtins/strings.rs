@@ -92,6 +92,7 @@ fn check_str(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
     let mut args = vec![source];
     if let Some(length) = call.args.get(1) {
         let length = checker.integer(length);
+        let length = checker.length_of_text(length);
         match length.as_int() {
             Some(constant) if constant >= 0 => {
                 // The NUL is one of them.

@@ -15,6 +15,11 @@ use crate::ty::{Space, Type};
 impl Checker<'_, '_> {
     /// Checks an expression; problems are reported and give [`Type::Error`].
     pub fn expr(&mut self, expr: &ast::Expr) -> Expr {
+        let value = self.plain_expr(expr);
+        self.go_text(value)
+    }
+
+    fn plain_expr(&mut self, expr: &ast::Expr) -> Expr {
         let at = span(expr.span);
         match &expr.kind {
             Ast::Int(literal) => self.integer_literal(literal.value, at),

@@ -7,6 +7,7 @@ use fathom_syntax::span::Span;
 use super::{Checker, span};
 use crate::builtins;
 use crate::hir::{Expr, ExprKind};
+use crate::probes::{ArgSource, Argument};
 use crate::ty::{StructRef, Type};
 
 impl Checker<'_, '_> {
@@ -20,6 +21,11 @@ impl Checker<'_, '_> {
             if name == "args" {
                 return self.no_args(base.span);
             }
+            if name == "retval"
+                && let Some(result) = self.result_named(&member.text)
+            {
+                return self.value_of_argument(&result, expr.span);
+            }
             if let Some(builtin) = builtins::packet::field(name, &member.text) {
                 return builtins::packet::check(self, builtin, expr.span);
             }
@@ -27,7 +33,17 @@ impl Checker<'_, '_> {
                 return self.fail(builtins::packet::unknown_field(name, member));
             }
         }
-        let base_expr = self.expr(base);
+        if let Ast::Ident(name) = &base.kind
+            && let Field::Position(number, _) = field
+            && name == "retval"
+            && let Some(result) = self.group.context.results.get(*number as usize).cloned()
+        {
+            return self.value_of_argument(&result, expr.span);
+        }
+        let mut base_expr = self.expr(base);
+        if let Some(string) = self.go_string_behind(&base_expr, field) {
+            base_expr = string;
+        }
         self.member_of(base_expr, base.span, field, expr.span)
     }
 
@@ -173,11 +189,8 @@ impl Checker<'_, '_> {
     fn argument(&mut self, name: &ast::Name) -> Expr {
         let args = self.group.context.args.as_deref().unwrap_or_default();
         if let Some(argument) = args.iter().find(|argument| argument.name == name.text) {
-            return Expr {
-                ty: argument.ty.clone(),
-                kind: ExprKind::Argument(Box::new(argument.clone())),
-                span: span(name.span),
-            };
+            let argument = argument.clone();
+            return self.value_of_argument(&argument, name.span);
         }
         let names: Vec<&str> = args.iter().map(|argument| argument.name.as_str()).collect();
         let probe = self
@@ -189,6 +202,26 @@ impl Checker<'_, '_> {
             .unwrap_or_default();
         let diagnostic = unknown_field(&format!("`args` of {probe}"), name, &names);
         self.fail(diagnostic)
+    }
+
+    /// One of several results by its name.
+    fn result_named(&self, name: &str) -> Option<Argument> {
+        let results = &self.group.context.results;
+        let found = results.iter().find(|result| result.name == name);
+        found.filter(|_| results.len() > 1).cloned()
+    }
+
+    /// An argument or result as an expression, if it can be had at all.
+    pub(crate) fn value_of_argument(&mut self, argument: &Argument, at: Span) -> Expr {
+        if let ArgSource::Unreadable(why) = &argument.source {
+            let message = format!("`{}` cannot be read", argument.name);
+            return self.fail(Diagnostic::error("unreadable", at, message).label(why.clone()));
+        }
+        Expr {
+            ty: argument.ty.clone(),
+            kind: ExprKind::Argument(Box::new(argument.clone())),
+            span: span(at),
+        }
     }
 
     pub(crate) fn no_args(&mut self, at: Span) -> Expr {

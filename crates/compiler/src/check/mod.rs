@@ -9,6 +9,7 @@ mod call;
 mod constant;
 mod evaluate;
 mod expr;
+mod go_text;
 mod join;
 mod member;
 mod operator;

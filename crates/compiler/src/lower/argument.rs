@@ -1,6 +1,7 @@
 //! Arguments of the probe: from the context, from registers, from the stack.
 
 use fathom_bpf::helper::Helper;
+use fathom_bpf::object::{Place as AttachPlace, UprobeSite};
 
 use super::{Lowerer, Place, Rvalue, is_register};
 use crate::ir::{BinaryOp, Compare, Memory, Op, Value, Width};
@@ -60,7 +61,9 @@ impl Lowerer<'_, '_> {
                     },
                 }
             }
-            ArgSource::Memory { .. } => self.memory_argument(&argument.source),
+            ArgSource::Memory { .. } => self.memory_argument(argument),
+            ArgSource::Pieces(pieces) => self.pieces(pieces, &argument.ty),
+            ArgSource::Unreadable(why) => unreachable!("lower: {}: {why}", argument.name),
             ArgSource::Register {
                 offset,
                 size,
@@ -124,7 +127,31 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    fn memory_argument(&mut self, source: &ArgSource) -> Rvalue {
+    /// A value whose parts are in several places.
+    fn pieces(&mut self, pieces: &[(u32, ArgSource)], ty: &Type) -> Rvalue {
+        let size = self.size_of(ty);
+        let place = self.temporary(size, "an argument");
+        self.zero(place, size);
+        for (offset, source) in pieces {
+            let bytes = match source {
+                ArgSource::Register { size, .. } | ArgSource::Memory { size, .. } => *size,
+                other => unreachable!("lower: a piece of {other:?}"),
+            };
+            let piece = Argument {
+                name: String::new(),
+                ty: Type::U64,
+                source: source.clone(),
+            };
+            let value = self.argument(&piece);
+            let value = self.word(value, &Type::U64);
+            let width = Width::from_bytes(bytes).unwrap_or(Width::B8);
+            let to = place.plus(*offset);
+            self.b.store(width, to.memory, to.base, to.offset, value);
+        }
+        Rvalue::Bytes(place)
+    }
+
+    fn memory_argument(&mut self, argument: &Argument) -> Rvalue {
         let ArgSource::Memory {
             register_offset,
             index_register_offset,
@@ -133,7 +160,7 @@ impl Lowerer<'_, '_> {
             size,
             signed,
             user,
-        } = source
+        } = &argument.source
         else {
             return Rvalue::Nothing;
         };
@@ -156,6 +183,9 @@ impl Lowerer<'_, '_> {
             address = self.b.binary(BinaryOp::Add, address, index);
         }
         let space = if *user { Space::User } else { Space::Kernel };
+        if !is_register(&argument.ty) {
+            return Rvalue::Remote { address, space };
+        }
         Rvalue::Scalar(self.read_remote_scalar(address, space, *size, *signed))
     }
 
@@ -249,7 +279,38 @@ impl Lowerer<'_, '_> {
         if count <= 1 {
             return self.b.constant(self.first_point as i64);
         }
+        let cookie = self.cookie();
+        let has_inside = self.sites().any(|site| site.inside != 0);
+        match has_inside {
+            true => self.extended(cookie, 4, false),
+            false => cookie,
+        }
+    }
+
+    fn cookie(&mut self) -> Value {
         let context = self.context();
         self.b.call(Helper::GET_ATTACH_COOKIE, &[context])
+    }
+
+    fn sites(&self) -> impl Iterator<Item = &UprobeSite> {
+        let places = self.group.points.iter().map(|point| &point.place);
+        places.flat_map(|place| match place {
+            AttachPlace::Uprobe { site, .. } => std::slice::from_ref(site),
+            AttachPlace::UprobeMulti { sites, .. } => sites.as_slice(),
+            _ => &[],
+        })
+    }
+
+    /// How far inside of its function the program runs.
+    pub fn inside_function(&mut self) -> Option<crate::ir::Operand> {
+        let first = self.sites().next()?.inside;
+        if self.sites().all(|site| site.inside == first) {
+            return i32::try_from(first).ok().map(Into::into);
+        }
+        let cookie = self.cookie();
+        let inside = self
+            .b
+            .binary(BinaryOp::Shr, cookie, crate::object::INSIDE_SHIFT as i32);
+        Some(inside.into())
     }
 }

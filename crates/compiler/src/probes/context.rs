@@ -3,6 +3,7 @@
 use fathom_bpf::object::{Direction, Gap};
 use fathom_bpf::shape::ShapeId;
 use fathom_machine::dwarf::{Expression, Location};
+use fathom_machine::go::Goroutine;
 
 use crate::ty::Type;
 
@@ -25,6 +26,14 @@ pub struct Context {
     pub keeps_result: bool,
     /// The canonical frame address of the call at hand, where the stack pointer does not tell.
     pub frame: Option<Expression>,
+    /// `retval.0`, `retval.1` … and by their names: the results of functions that may have several (Go).
+    pub results: Vec<Argument>,
+    /// The function is of a Go program.
+    pub is_go: bool,
+    /// Where the running goroutine is found, in functions of Go programs.
+    pub goroutine: Option<Goroutine>,
+    /// `frame`: bytes from the stack pointer to the end of the caller's frame, where a function is entered or left.
+    pub call_frame: Option<i32>,
     /// `arg0`, `arg1` …: untyped, `uint64` unless the provider knows better.
     pub positional: Vec<Argument>,
     /// `func`: the traced function's symbol type is that of user space.
@@ -148,6 +157,10 @@ pub enum ArgSource {
         /// Extended with its sign.
         signed: bool,
     },
+    /// Several parts, each at its offset in the value.
+    Pieces(Vec<(u32, ArgSource)>),
+    /// It cannot be had, and why.
+    Unreadable(String),
     /// A constant (USDT).
     Constant(i64),
     /// Result of a kernel helper that takes only the context (`bpf_get_func_ret` …) is not used: fexit results are context words.

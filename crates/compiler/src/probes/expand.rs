@@ -61,6 +61,10 @@ pub struct Needs {
     pub args: bool,
     /// `call()`: whole values must be known.
     pub values: bool,
+    /// `arg0` …
+    pub positional: bool,
+    /// `goid`, `frame`: the running goroutine must be known.
+    pub goroutine: bool,
 }
 
 /// What came of all patterns.
@@ -471,7 +475,10 @@ fn join(found: Vec<Found>, features: &Features, options: &ExpandOptions<'_>) -> 
         }
         let needs = (options.needs)(found.probe);
         let is_alone = (needs.identity && !tells_places_apart(&found.kind, features))
-            || (needs.function && !features.function_address);
+            || (needs.function && !features.function_address)
+            || (needs.function
+                && found.context.is_go
+                && !tells_places_apart(&found.kind, features));
         // Looking at all groups would be quadratic for patterns that make thousands of them; alike ones come together.
         let fits = |group: &&mut Group| group.kind == found.kind && group.context == found.context;
         let recent = groups

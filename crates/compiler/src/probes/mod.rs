@@ -5,6 +5,7 @@
 
 pub mod context;
 mod expand;
+mod go_abi;
 mod list;
 mod number;
 mod provider;

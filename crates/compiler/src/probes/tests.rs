@@ -114,6 +114,7 @@ fn with_args() -> Setup {
             function: false,
             args: true,
             identity: false,
+            ..Needs::default()
         },
         ..plain()
     }
@@ -488,7 +489,7 @@ fn kernel_functions() {
                 values: false,
                 function: false,
                 identity: true,
-                args: false,
+                ..Needs::default()
             },
             pid: Some(3),
             ..plain()

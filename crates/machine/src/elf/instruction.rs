@@ -272,7 +272,20 @@ impl Elf {
             .collect()
     }
 
-    fn decode(&self, function: &Function<'_>) -> impl Iterator<Item = Instruction> + use<'_> {
+    /// The instructions of a function; addresses count from its start.
+    pub(crate) fn decode(
+        &self,
+        function: &Function<'_>,
+    ) -> impl Iterator<Item = Instruction> + use<'_> {
+        self.decode_from(function, 0)
+    }
+
+    /// The same from an instruction inside.
+    pub(crate) fn decode_from(
+        &self,
+        function: &Function<'_>,
+        start: u64,
+    ) -> impl Iterator<Item = Instruction> + use<'_> {
         let bits = match self.architecture() {
             Architecture::X86_64 => Some(64),
             Architecture::X86 => Some(32),
@@ -286,7 +299,15 @@ impl Elf {
         } else {
             &[]
         };
-        let mut decoder = Decoder::new(bits.unwrap_or(64), code, DecoderOptions::NONE);
+        let rest = usize::try_from(start)
+            .ok()
+            .and_then(|start| code.get(start..));
+        let mut decoder = Decoder::with_ip(
+            bits.unwrap_or(64),
+            rest.unwrap_or_default(),
+            start,
+            DecoderOptions::NONE,
+        );
         std::iter::from_fn(move || {
             let instruction = decoder.can_decode().then(|| decoder.decode())?;
             (!instruction.is_invalid()).then_some(instruction)

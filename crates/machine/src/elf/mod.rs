@@ -22,7 +22,7 @@ pub use symbols::{DataSymbol, Function};
 pub(crate) use raw::notes;
 
 use crate::bytes::{Bytes, u64_at};
-use crate::{Address, Error, FileOffset, Result};
+use crate::{Address, Error, FileOffset, Result, go};
 use raw::{
     DF_1_PIE, DT_FLAGS_1, DYNAMIC_ENTRY, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, SHF_COMPRESSED,
     Section, Tables,
@@ -47,6 +47,7 @@ pub struct Elf {
     bytes: Bytes,
     tables: Tables,
     functions: OnceLock<symbols::Functions>,
+    go: OnceLock<Option<Box<go::Program>>>,
 }
 
 /// Processor a binary is for.
@@ -76,6 +77,7 @@ impl Elf {
             bytes,
             tables,
             functions: OnceLock::new(),
+            go: OnceLock::new(),
         })
     }
 
@@ -222,6 +224,12 @@ impl Elf {
         let mut all = self.note_sections().flat_map(notes);
         let found = all.find(|note| note.owner == b"GNU" && note.kind == 3)?;
         Some(found.content)
+    }
+
+    /// What a Go program carries about itself, read once.
+    pub(crate) fn go_program(&self) -> Option<&go::Program> {
+        let program = self.go.get_or_init(|| go::Program::read(self));
+        program.as_deref()
     }
 
     /// Whether the file itself carries DWARF.

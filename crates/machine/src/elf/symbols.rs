@@ -266,6 +266,9 @@ impl Functions {
                     .take(MAX_FUNCTIONS),
             );
         }
+        if !elf.has_symbol_table() {
+            found.extend(of_go(elf));
+        }
         found.sort_unstable_by_key(|symbol| (symbol.address, symbol.rank, symbol.name));
         let mut entries: Vec<Entry> = Vec::with_capacity(found.len());
         let mut names: Vec<NameRef> = Vec::with_capacity(found.len());
@@ -294,6 +297,31 @@ impl Functions {
         }
         Functions { entries, names }
     }
+}
+
+/// Functions by the table that Go's runtime needs, which stripping leaves.
+fn of_go(elf: &Elf) -> impl Iterator<Item = Gathered> {
+    let table = elf.go_program().and_then(|program| program.table());
+    let rows = table
+        .into_iter()
+        .flat_map(|table| (0..table.len()).filter_map(|i| table.row(&elf.bytes, i)));
+    rows.filter_map(|row| {
+        let is_there = elf.is_code(Address(row.entry)) && row.size > 0;
+        if !is_there || std::str::from_utf8(row.name).is_err() {
+            return None;
+        }
+        let name = NameRef {
+            start: elf.position_of(row.name)?,
+            len: row.name.len() as u32,
+        };
+        Some(Gathered {
+            address: row.entry,
+            size: row.size,
+            rank: 0,
+            name,
+            is_indirect: false,
+        })
+    })
 }
 
 fn gather_one(elf: &Elf, symbol: RawSymbol, strings: &[u8]) -> Option<Gathered> {

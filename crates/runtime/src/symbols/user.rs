@@ -7,10 +7,12 @@ use super::perf_map::PerfMap;
 use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
 use fathom_bpf::object::Settings;
+use fathom_machine::elf::Elf as GoElf;
 use fathom_machine::process::Mapping;
-use fathom_machine::{Address, Machine, Pid};
+use fathom_machine::{Address, FileOffset, Machine, Pid};
 use fathom_output::Frame;
 use fathom_output::resolve::SourceLocation;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -55,6 +57,34 @@ struct Opened {
     path: PathBuf,
     /// Keeps `/proc/self/fd/N` valid.
     _file: Option<File>,
+    /// A stripped Go program, which still has its own table of functions.
+    stripped_go: OnceCell<Option<GoElf>>,
+}
+
+impl Opened {
+    fn new(path: PathBuf, file: Option<File>) -> Opened {
+        Opened {
+            path,
+            _file: file,
+            stripped_go: OnceCell::new(),
+        }
+    }
+
+    /// A function of a stripped Go program.
+    fn go_frame(&self, offset: u64, module: Option<&str>) -> Option<Frame> {
+        let elf = self.stripped_go.get_or_init(|| {
+            let elf = GoElf::open(&self.path).ok()?;
+            (!elf.has_symbol_table() && elf.go().is_some()).then_some(elf)
+        });
+        let elf = elf.as_ref()?;
+        let (function, inside) = elf.function_containing(elf.address_of(FileOffset(offset))?)?;
+        Some(Frame {
+            symbol: Some(function.name().to_owned()),
+            offset: inside,
+            module: module.map(str::to_owned),
+            ..Frame::default()
+        })
+    }
 }
 
 /// Where distributions put debug files.
@@ -189,7 +219,10 @@ impl UserSymbols {
             file.debug_syms = false;
             self.symbol(file, offset)
         });
-        found.map_or_else(Vec::new, |symbol| frames_of(&symbol, module))
+        match found {
+            Some(symbol) => frames_of(&symbol, module),
+            None => opened.go_frame(offset, module).into_iter().collect(),
+        }
     }
 
     fn symbol(&self, file: Elf, offset: u64) -> Option<Sym<'_>> {
@@ -239,10 +272,7 @@ fn mapping_at(mappings: &[Mapping], address: u64) -> Option<&Mapping> {
 fn open(root: &Path, process: &Path, mapping: &Mapping) -> Option<Opened> {
     let path = mapping.path.as_deref()?;
     if std::fs::metadata(path).is_ok_and(|metadata| is_same(&metadata, mapping)) {
-        return Some(Opened {
-            path: path.to_owned(),
-            _file: None,
-        });
+        return Some(Opened::new(path.to_owned(), None));
     }
     let range = format!("{:x}-{:x}", mapping.range.start, mapping.range.end);
     let inside = root.join(path.strip_prefix("/").unwrap_or(path));
@@ -250,10 +280,7 @@ fn open(root: &Path, process: &Path, mapping: &Mapping) -> Option<Opened> {
         .or_else(|_| File::open(inside))
         .ok()?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    Some(Opened {
-        path,
-        _file: Some(file),
-    })
+    Some(Opened::new(path, Some(file)))
 }
 
 /// Device numbers are not compared: file systems such as overlayfs and btrfs show others in maps than in `stat`.

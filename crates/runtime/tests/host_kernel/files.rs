@@ -55,6 +55,7 @@ fn site(name: &str, address: u64, semaphore: u64) -> UprobeSite {
     UprobeSite {
         name: name.into(),
         offset: file_offset(address),
+        inside: 0,
         semaphore,
     }
 }

@@ -7,6 +7,7 @@ use fathom_machine::pattern::Pattern;
 use fathom_machine::{Address, Pid};
 use fathom_syntax::Diagnostic;
 
+mod go;
 mod many;
 mod site;
 
@@ -23,8 +24,6 @@ use crate::probes::number;
 
 /// Functions named in a warning.
 const MAX_NAMED: usize = 5;
-/// Sections by which Go programs are known.
-const GO_SECTIONS: [&str; 3] = [".go.buildinfo", ".gopclntab", ".note.go.buildid"];
 
 pub(in crate::probes) fn entry(
     expander: &mut Expander<'_>,
@@ -42,11 +41,11 @@ pub(in crate::probes) fn result(
 
 /// What a pattern wants in each binary.
 enum Wanted<'p> {
-    /// A name or pattern, and how far behind the start.
+    /// A name or pattern, and how far behind the start, if that is said.
     Function {
         part: &'p Part,
         name: &'p str,
-        offset: u64,
+        offset: Option<u64>,
         is_cpp: bool,
     },
     Address {
@@ -67,7 +66,13 @@ fn expand(
     on_return: bool,
 ) -> Result<Vec<Found>, Failure> {
     let (binary, wanted) = parse(request)?;
-    let whole_only = matches!(wanted, Wanted::Function { offset: 0, .. });
+    let whole_only = matches!(
+        wanted,
+        Wanted::Function {
+            offset: None | Some(0),
+            ..
+        }
+    );
     if on_return && !whole_only {
         let problem = Diagnostic::error(
             "bad-probe",
@@ -141,7 +146,7 @@ fn parse<'p>(request: &'p Request<'_>) -> Result<(Option<Part>, Wanted<'p>), Fai
         _ if function.is_quoted => Wanted::Function {
             part: function,
             name: &function.text,
-            offset: 0,
+            offset: None,
             is_cpp,
         },
         _ => {
@@ -149,7 +154,7 @@ fn parse<'p>(request: &'p Request<'_>) -> Result<(Option<Part>, Wanted<'p>), Fai
             Wanted::Function {
                 part: function,
                 name,
-                offset,
+                offset: (name.len() < function.text.len()).then_some(offset),
                 is_cpp,
             }
         }
@@ -251,9 +256,6 @@ fn in_binary(
                 .note(error.to_string()),
         )
     })?;
-    if on_return {
-        refuse_go(expander, request, binary, &elf)?;
-    }
     let target = Target {
         binary,
         elf: &elf,
@@ -268,7 +270,8 @@ fn in_binary(
         } => {
             let (part, name) = (*part, *name);
             let pattern = Pattern::new(name);
-            if pattern.is_literal() || (part.is_quoted && elf.find_function(name).is_some()) {
+            // Go has names such as `main.(*Server).Handle` and `main.Max[...]`.
+            if pattern.is_literal() || elf.find_function(name).is_some() {
                 return single(expander, request, &target, (part, name, *offset, *is_cpp));
             }
             many(expander, request, &target, (part, &pattern, *is_cpp))
@@ -310,29 +313,4 @@ struct Target<'t> {
     binary: &'t Binary,
     elf: &'t Arc<Elf>,
     on_return: bool,
-}
-
-/// Whether a binary was made by the Go compiler.
-pub(super) fn is_go(elf: &Elf) -> bool {
-    GO_SECTIONS.iter().any(|section| elf.has_section(section))
-}
-
-/// Return probes change the return address on the stack, which Go's runtime takes for corruption when it moves a stack.
-fn refuse_go(
-    expander: &Expander<'_>,
-    request: &Request<'_>,
-    binary: &Binary,
-    elf: &Elf,
-) -> Result<(), Failure> {
-    if expander.options.allow_unsafe || !is_go(elf) {
-        return Ok(());
-    }
-    let message = format!(
-        "a `uretprobe` would crash the Go program `{}`",
-        binary.shown.display()
-    );
-    let problem = Diagnostic::error("go-return-probe", request.span, message)
-        .label("Go moves its stacks and does not know the changed return address")
-        .help("put a `uprobe` on the function's return instructions (`FUNCTION+OFFSET`), or insist with --unsafe");
-    Err(Failure::wrong(problem))
 }

@@ -8,7 +8,6 @@ use fathom_machine::dwarf::{
 use fathom_machine::elf::{Elf, Function, is_mangled};
 use fathom_machine::{Address, Error, Result};
 
-use super::uprobe::is_go;
 use crate::probes::expand::Expander;
 use crate::probes::registers::CallingConvention;
 use crate::probes::{ArgSource, Argument};
@@ -24,9 +23,6 @@ pub(super) fn arguments(
     elf: &Arc<Elf>,
     function: &Function<'_>,
 ) -> std::result::Result<Vec<Argument>, String> {
-    if is_go(elf) {
-        return Err("Go passes arguments in registers of its own order: use `reg(\"ax\")`, `reg(\"bx\")`, `reg(\"cx\")` …".to_string());
-    }
     let described = debug_info(expander, elf)
         .and_then(|info| info.function_at(function.address))
         .map_err(|error| error.to_string())?;

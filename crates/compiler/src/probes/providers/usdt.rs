@@ -91,6 +91,7 @@ fn in_binary(
         let site = UprobeSite {
             name: format!("{}:{}", probe.provider, probe.name),
             offset: probe.offset.0,
+            inside: 0,
             semaphore: probe.semaphore.map_or(0, |place| place.0),
         };
         match groups.iter_mut().find(|(known, _)| *known == context) {
@@ -118,7 +119,11 @@ fn in_binary(
                     expander,
                     request,
                     binary,
-                    (context, sites, prefix.as_str()),
+                    (
+                        context,
+                        sites.into_iter().map(|site| vec![site]).collect(),
+                        prefix.as_str(),
+                    ),
                     false,
                 )
             }

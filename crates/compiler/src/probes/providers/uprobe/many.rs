@@ -1,12 +1,13 @@
 //! All functions of a binary that a pattern matches.
 
 use fathom_bpf::object::{Place, ProgramKind, UprobeSite};
-use fathom_machine::elf::{Binary, Function, demangle, demangle_short};
+use fathom_machine::FileOffset;
+use fathom_machine::elf::{Binary, Function, Unprobeable, demangle, demangle_short};
 use fathom_machine::pattern::Pattern;
 use fathom_syntax::Diagnostic;
 
 use super::site::{add_values, context, no_function};
-use super::{MAX_NAMED, Target};
+use super::{MAX_NAMED, Target, go};
 use crate::probes::Context;
 use crate::probes::expand::{Expander, Failure, Found, Part, Request};
 
@@ -24,29 +25,33 @@ pub(super) fn many(
         elf.match_functions(pattern).collect()
     };
     let mut refused = Vec::new();
-    let mut groups: Vec<(Context, Vec<UprobeSite>)> = Vec::new();
+    let mut groups: Vec<(bool, Context, Vec<Vec<UprobeSite>>)> = Vec::new();
     for function in functions {
         let name = shown_name(&function, pattern, is_cpp);
-        if elf.probe_site(function.offset).is_err() {
+        let Ok((on_return, mut offsets)) = sites(target, &function) else {
             refused.push(name);
             continue;
+        };
+        // Some functions never return.
+        if offsets.is_empty() {
+            continue;
         }
-        // Looking for debug information of thousands of functions is for those who ask.
-        let mut context = context(
-            expander,
-            request,
-            target,
-            request.needs.args.then_some(function),
-        );
+        let mut context = context(expander, request, target, Some((function, 0)));
         let shift = add_values(expander, request, target, Some(function), &mut context);
-        let site = UprobeSite {
-            name,
-            offset: function.offset.0 + shift,
+        if shift != 0 {
+            offsets = vec![FileOffset(function.offset.0 + shift)];
+        }
+        let site = |offset: &FileOffset| UprobeSite {
+            name: name.clone(),
+            offset: offset.0,
+            inside: offset.0.saturating_sub(function.offset.0),
             semaphore: 0,
         };
-        match groups.iter_mut().find(|(known, _)| *known == context) {
-            Some((_, sites)) => sites.push(site),
-            None => groups.push((context, vec![site])),
+        let sites: Vec<UprobeSite> = offsets.iter().map(site).collect();
+        let is_like = |group: &&mut (bool, Context, _)| group.0 == on_return && group.1 == context;
+        match groups.iter_mut().find(is_like) {
+            Some((_, _, known)) => known.push(sites),
+            None => groups.push((on_return, context, vec![sites])),
         }
     }
     if groups.is_empty() {
@@ -65,37 +70,50 @@ pub(super) fn many(
     );
     Ok(groups
         .into_iter()
-        .flat_map(|(context, sites)| {
+        .flat_map(|(on_return, context, sites)| {
             places(
                 expander,
                 request,
                 target.binary,
                 (context, sites, prefix.as_str()),
-                target.on_return,
+                on_return,
             )
         })
         .collect())
 }
 
-/// Sites of one binary: in one link if the kernel can.
+/// The places of one function, and whether the kernel is to wait there for its return; `Err` when one cannot be probed.
+fn sites(
+    target: &Target<'_>,
+    function: &Function<'_>,
+) -> Result<(bool, Vec<FileOffset>), Unprobeable> {
+    if go::convention(target.elf, function).is_some() {
+        return Ok((false, go::sites(target, function)?));
+    }
+    target.elf.probe_site(function.offset)?;
+    Ok((target.on_return, vec![function.offset]))
+}
+
+/// Sites of one binary, those of each function together: in one link if the kernel can.
 pub(in crate::probes::providers) fn places(
     expander: &Expander<'_>,
     request: &Request<'_>,
     binary: &Binary,
-    (context, sites, prefix): (Context, Vec<UprobeSite>, &str),
+    (context, sites, prefix): (Context, Vec<Vec<UprobeSite>>, &str),
     on_return: bool,
 ) -> Vec<Found> {
     let path = binary.path.to_string_lossy().into_owned();
     let pid = expander.target_pid();
-    let names: Vec<String> = sites
-        .iter()
-        .map(|site| format!("{prefix}{}", site.name))
-        .collect();
+    let name = |site: &UprobeSite| format!("{prefix}{}", site.name);
     if expander.features.uprobe_multi {
+        let names = sites.iter().filter_map(|of_one| of_one.first().map(name));
+        let names = names.collect();
+        let owners = sites.iter().zip(0..);
+        let owners = owners.flat_map(|(of_one, number)| of_one.iter().map(move |_| number));
         let place = Place::UprobeMulti {
             path,
-            sites,
-            cookies: Vec::new(),
+            cookies: owners.collect(),
+            sites: sites.into_iter().flatten().collect(),
             on_return,
             pid,
         };
@@ -104,7 +122,8 @@ pub(in crate::probes::providers) fn places(
             ..request.found(String::new(), ProgramKind::UprobeMulti, context, place)
         }];
     }
-    let each = sites.into_iter().zip(names).map(|(site, name)| {
+    let each = sites.into_iter().flatten().map(|site| {
+        let name = name(&site);
         let place = Place::Uprobe {
             path: path.clone(),
             site,

@@ -6,17 +6,20 @@ use fathom_machine::pattern::Pattern;
 use fathom_machine::{Address, FileOffset, suggest};
 use fathom_syntax::Diagnostic;
 
-use super::Target;
+use super::{Target, go};
 use crate::probes::context::ContextKind;
 use crate::probes::expand::{Expander, Failure, Found, Part, Request};
 use crate::probes::providers::{uprobe_args, uprobe_values};
 use crate::probes::{Context, registers};
 
+/// Bytes of the return address, which is pushed last before a function is entered.
+pub(super) const RETURN_ADDRESS: i32 = 8;
+
 pub(super) fn single(
     expander: &mut Expander<'_>,
     request: &Request<'_>,
     target: &Target<'_>,
-    (part, name, offset, is_cpp): (&Part, &str, u64, bool),
+    (part, name, offset, is_cpp): (&Part, &str, Option<u64>, bool),
 ) -> Result<Vec<Found>, Failure> {
     let elf = target.elf;
     let pattern = Pattern::new(name);
@@ -28,10 +31,21 @@ pub(super) fn single(
     let demangled = || elf.match_demangled(&pattern).collect::<Vec<_>>();
     let functions = plain.map_or_else(demangled, |function| vec![function]);
     if functions.is_empty() {
+        let offset = offset.unwrap_or(0);
         return in_debug_file(expander, request, target, (part, name, offset));
     }
     let mut found = Vec::new();
     for function in functions {
+        if offset.is_none() && go::convention(elf, &function).is_some() {
+            found.extend(go::single(
+                expander,
+                request,
+                target,
+                (part, name, function),
+            )?);
+            continue;
+        }
+        let offset = offset.unwrap_or(0);
         let inside = if offset != 0 {
             format!("+{offset}")
         } else {
@@ -135,9 +149,12 @@ pub(super) fn site(
     let args_of = function
         .filter(|(_, inside)| *inside == 0)
         .map(|(function, _)| function);
-    let mut context = context(expander, request, target, args_of);
+    let mut context = context(expander, request, target, function);
     let shift = add_values(expander, request, target, args_of, &mut context);
-    let offset = FileOffset(start.0.saturating_add(inside + shift));
+    let offset = match args_of {
+        Some(function) if shift != 0 => FileOffset(function.offset.0.saturating_add(shift)),
+        _ => FileOffset(start.0.saturating_add(inside)),
+    };
     if let Err(why) = target.elf.probe_site(offset) {
         let message = format!(
             "`{name}` in `{}` cannot be probed",
@@ -159,6 +176,9 @@ pub(super) fn site(
         site: UprobeSite {
             name: name.to_string(),
             offset: offset.0,
+            inside: function.map_or(0, |(function, _)| {
+                offset.0.saturating_sub(function.offset.0)
+            }),
             semaphore: 0,
         },
         on_return: target.on_return,
@@ -171,10 +191,28 @@ pub(super) fn context(
     expander: &Expander<'_>,
     request: &Request<'_>,
     target: &Target<'_>,
-    function: Option<Function<'_>>,
+    function: Option<(Function<'_>, u64)>,
 ) -> Context {
     let mut context = request.context(ContextKind::Registers);
     context.is_user = true;
+    let of_go = function.and_then(|(function, inside)| {
+        let convention = go::convention(target.elf, &function)?;
+        Some(go::Spot {
+            function,
+            inside,
+            convention,
+        })
+    });
+    if let Some(spot) = of_go {
+        go::context(expander, request, target, &spot, &mut context);
+        return context;
+    }
+    let function = function.filter(|(_, inside)| *inside == 0);
+    context.call_frame = match (target.on_return, function) {
+        (true, _) => Some(0),
+        (false, Some(_)) => Some(RETURN_ADDRESS),
+        (false, None) => None,
+    };
     if target.on_return {
         context.retval = Some(registers::result());
         context.args_missing = Some(
@@ -187,7 +225,7 @@ pub(super) fn context(
     if !request.needs.args {
         return context;
     }
-    match function.map(|function| uprobe_args::arguments(expander, target.elf, &function)) {
+    match function.map(|(function, _)| uprobe_args::arguments(expander, target.elf, &function)) {
         Some(Ok(args)) => context.args = Some(args),
         Some(Err(why)) => context.args_missing = Some(why),
         None => {
