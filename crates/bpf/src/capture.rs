@@ -271,7 +271,7 @@ fn own_link(shapes: &Shapes, shape: ShapeId, limits: &Limits) -> Option<(Link, O
             }
             link.size = size.min(limits.structure);
             link.addend = i32::try_from(*addend).ok()?;
-            link.cost = u32::from(*style != PointerStyle::Transparent);
+            link.cost = u32::from(matches!(style, PointerStyle::Address | PointerStyle::Go));
             Some((link, Some(target)))
         }
         ShapeKind::Text(text) => {

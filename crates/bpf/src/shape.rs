@@ -126,6 +126,8 @@ pub enum ShapeKind {
         /// Whether the first word is an `itab` (with methods) rather than the type itself.
         has_methods: bool,
     },
+    /// Go's `time.Time`, 24 bytes.
+    GoTime,
     /// A value that cannot be shown, with the reason in words.
     Opaque(String),
 }
@@ -149,6 +151,8 @@ pub enum PointerStyle {
     Transparent,
     /// Go: `&{…}` or `nil`.
     Go,
+    /// Go's maps and channels: like what the runtime keeps for them, or `nil`.
+    Handle,
 }
 
 /// Text elsewhere in memory.

@@ -24,7 +24,7 @@ pub fn of_probes(script: &Script) -> Vec<Needs> {
                         "probe" | "__builtin_probe" => needs.identity = true,
                         "func" | "__builtin_func" => needs.function = true,
                         "args" | "ctx" | "retval" => needs.args = true,
-                        "call" => needs.values = true,
+                        "call" => (needs.values, needs.goroutine) = (true, true),
                         "goid" | "frame" => needs.goroutine = true,
                         name => needs.positional |= is_positional(name),
                     }

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, documents, fmt, info, list, run};
+use crate::commands::{calls, check, documents, fmt, info, list, run};
 
 /// Answers precise questions about running programs, the kernel and the network with eBPF.
 #[derive(Parser)]
@@ -14,6 +14,7 @@ use crate::commands::{check, documents, fmt, info, list, run};
     after_help = "Examples:
   sudo fathom run -e 'tracepoint:syscalls:sys_enter_openat { printf(\"%s %s\\n\", comm, str(args.filename)) }'
   sudo fathom run latency.bt -c 'ls -lR /usr'
+  sudo fathom calls './server:handle_request' --where 'args.size > 4096'
   fathom list 'tracepoint:sched:*' -v
   fathom check latency.bt
   fathom info
@@ -31,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a script
     Run(Box<run::Args>),
+    /// Show calls of functions: arguments, results, durations
+    Calls(Box<calls::Args>),
     /// List probes and types that match a pattern
     List(list::Args),
     /// Check a script without running it (no root needed)
@@ -59,6 +62,7 @@ pub fn main() -> anyhow::Result<u8> {
     };
     match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Calls(args) => calls::run(&args),
         Command::List(args) => list::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Fmt(args) => fmt::run(&args),

@@ -1,16 +1,20 @@
 //! One run of a script, from its text to the end of its session.
 
+use std::cell::RefCell;
 use std::io::Write;
+use std::rc::Rc;
 
 use anyhow::Context;
 use fathom::{Loaded, Source};
 use fathom_bpf::Object;
+use fathom_bpf::capture::Limits;
 use fathom_compiler::probes::Mode;
 use fathom_compiler::{Compiled, Options};
 use fathom_machine::Machine;
 use fathom_output::printer::Printer;
+use fathom_output::{Message, Present, Stream};
 use fathom_runtime::{
-    Child, Error, Output, Progress, Session, Step, Target, Trials, missing_right,
+    Child, Error, Output, Progress, Session, Step, Stop, Target, Trials, missing_right,
 };
 
 use crate::commands;
@@ -35,8 +39,27 @@ pub struct Plan<'a> {
     pub trials: Trials,
     /// See `trials`: is given the name behind the colon.
     pub filter: &'a dyn Fn(&str) -> bool,
+    /// Shows what the session tells, instead of the script's own printer.
+    pub presenter: Option<Rc<RefCell<dyn Present>>>,
+    /// Is told how to end the session, once it is there.
+    pub started: &'a dyn Fn(Stop),
+    /// How much of whole values is copied.
+    pub capture: Limits,
     /// Is shown the compiled script before it is loaded; an error ends the run.
     pub inspect: &'a dyn Fn(&Source, &Compiled) -> anyhow::Result<()>,
+}
+
+/// A presenter that is asked for its totals afterwards.
+struct Shared(Rc<RefCell<dyn Present>>);
+
+impl Present for Shared {
+    fn write(&mut self, message: &Message<'_>, out: &mut Vec<u8>) -> Stream {
+        self.0.borrow_mut().write(message, out)
+    }
+
+    fn is_plain(&self) -> bool {
+        self.0.borrow().is_plain()
+    }
 }
 
 /// How a run ended.
@@ -117,8 +140,15 @@ fn session(
             (plan.filter)(name)
         });
     }
-    let printer = Printer::new(tracing.output_format(), &object.settings.string_trailer);
+    let printer: Box<dyn Present> = match &plan.presenter {
+        Some(presenter) => Box::new(Shared(presenter.clone())),
+        None => Box::new(Printer::new(
+            tracing.output_format(),
+            &object.settings.string_trailer,
+        )),
+    };
     let session = Session::load(object, machine, options)?;
+    (plan.started)(session.stop_handle());
     let mut output = Output::new(printer, results(tracing)?, std::io::stderr())
         .buffering(tracing.output_buffering())
         .quiet(tracing.quiet);
@@ -164,6 +194,7 @@ fn compile_options(plan: &Plan<'_>, machine: &Machine) -> anyhow::Result<Options
         watches_others: !plan.tracing.dwarf_pid.is_empty(),
         allow_unsafe: plan.tracing.allow_unsafe,
         traceable: plan.tracing.traceable()?,
+        capture: plan.capture,
         mode: match plan.trials {
             Trials::None => Mode::Trace,
             Trials::Tests => Mode::Test,

@@ -81,9 +81,11 @@ pub fn write_arguments(values: &[(String, Whole)], out: &mut Vec<u8>) {
     out.push(b'(');
     for (index, (name, value)) in values.iter().enumerate() {
         let comma = if index > 0 { ", " } else { "" };
-        match name.is_empty() {
-            true => append(out, format_args!("{comma}_=")),
-            false => append(out, format_args!("{comma}{name}=")),
+        match (name.is_empty(), value) {
+            // Nothing is known of the arguments.
+            (true, Whole::Missing(_)) => out.extend_from_slice(comma.as_bytes()),
+            (true, _) => append(out, format_args!("{comma}_=")),
+            (false, _) => append(out, format_args!("{comma}{name}=")),
         }
         write_text(value, out);
     }

@@ -3,7 +3,7 @@
 use crate::number::{append, write_wide};
 
 /// Appends a JSON string; bytes that are not UTF-8 become U+FFFD.
-pub(crate) fn write_string(text: &[u8], out: &mut Vec<u8>) {
+pub fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for character in String::from_utf8_lossy(text).chars() {
         match character {
@@ -22,7 +22,7 @@ pub(crate) fn write_string(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends a number; as a string when a double cannot hold it.
-pub(crate) fn write_number(number: i128, out: &mut Vec<u8>) {
+pub fn write_number(number: i128, out: &mut Vec<u8>) {
     if (number as f64) as i128 == number {
         return write_wide(number, out);
     }

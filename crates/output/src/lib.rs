@@ -10,7 +10,7 @@ pub mod decode;
 pub mod event;
 mod gfp;
 mod hist;
-mod json;
+pub mod json;
 pub mod map;
 mod map_json;
 mod map_text;

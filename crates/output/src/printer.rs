@@ -202,3 +202,14 @@ impl Present for Printer {
         self.format == OutputFormat::Text
     }
 }
+
+/// Of whoever keeps it.
+impl<P: Present + ?Sized> Present for Box<P> {
+    fn write(&mut self, message: &Message<'_>, out: &mut Vec<u8>) -> Stream {
+        (**self).write(message, out)
+    }
+
+    fn is_plain(&self) -> bool {
+        (**self).is_plain()
+    }
+}

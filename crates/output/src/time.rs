@@ -51,6 +51,11 @@ struct Civil {
 /// Local time of `unix_ns` (nanoseconds since 1970) by a strftime format.
 pub fn strftime(format: &str, unix_ns: i64, resolver: &dyn Resolver) -> String {
     let zone = resolver.local_zone(unix_ns.div_euclid(NS_PER_SECOND));
+    strftime_in(format, unix_ns, zone)
+}
+
+/// The same in a time zone that is at hand.
+pub fn strftime_in(format: &str, unix_ns: i64, zone: LocalZone) -> String {
     let civil = civil(unix_ns, zone);
     let mut out = String::with_capacity(format.len() + 16);
     expand(format, &civil, &mut out);

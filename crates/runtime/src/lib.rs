@@ -18,6 +18,7 @@ mod slots;
 mod symbols;
 mod sys;
 mod unwind;
+mod wall_clock;
 
 pub use attach::AttachFailure;
 pub use child::Child;
@@ -29,3 +30,4 @@ pub use permission::missing_right;
 pub use progress::{Progress, Step};
 pub use session::{HelperErrorLevel, Options, Outcome, Session, Stop, Target, Trials};
 pub use sys::inquiry::vmlinux_btf;
+pub use wall_clock::WallClock;

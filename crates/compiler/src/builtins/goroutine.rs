@@ -96,6 +96,10 @@ fn lower_goid(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>)
 
 /// The canonical frame address; in Go its distance from the upper end of the stack, which stays when the stack moves.
 fn lower_frame(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
+    if let Some(rule) = lowerer.group.context.frame.clone() {
+        let nowhere = lowerer.b.constant(0);
+        return Rvalue::Scalar(lowerer.evaluate(&rule, nowhere));
+    }
     let (Some(above), goroutine) = (
         lowerer.group.context.call_frame,
         lowerer.group.context.goroutine,

@@ -24,7 +24,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// What the expression yields; `bias` is the address at which the file is loaded.
-    pub(super) fn evaluate(&mut self, expression: &Expression, bias: Value) -> Value {
+    pub(crate) fn evaluate(&mut self, expression: &Expression, bias: Value) -> Value {
         let mut stack: Vec<Value> = Vec::new();
         for operation in &expression.0 {
             self.operate(*operation, bias, &mut stack);

@@ -31,6 +31,7 @@ use fathom_bpf::helper::Helper;
 use fathom_bpf::object::{ErrorSite, Signature, SourceSpan};
 
 pub use assemble::Assembly;
+pub use capture::CallPlace;
 pub use map::MapKey;
 pub use memory::{Location, Place, Rvalue};
 

@@ -32,6 +32,8 @@ pub struct Context {
     pub is_go: bool,
     /// Where the running goroutine is found, in functions of Go programs.
     pub goroutine: Option<Goroutine>,
+    /// The probe is at a line of the source, not where a function is entered.
+    pub is_line: bool,
     /// `frame`: bytes from the stack pointer to the end of the caller's frame, where a function is entered or left.
     pub call_frame: Option<i32>,
     /// `arg0`, `arg1` …: untyped, `uint64` unless the provider knows better.

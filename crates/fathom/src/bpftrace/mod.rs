@@ -113,6 +113,9 @@ fn session(
         verifier_logs: options.debugs("verifier"),
         trials,
         filter: &|name| filter.as_ref().is_none_or(|filter| filter.is_match(name)),
+        presenter: None,
+        started: &|_| (),
+        capture: Default::default(),
         inspect: &|source, compiled| stages::show(source, compiled, options),
     };
     Ok(match trace(&plan)? {

@@ -1,5 +1,6 @@
 //! The subcommands, a file each.
 
+pub mod calls;
 pub mod check;
 pub mod documents;
 pub mod fmt;

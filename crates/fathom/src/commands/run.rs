@@ -56,6 +56,9 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         verifier_logs: false,
         trials: Trials::None,
         filter: &|_| true,
+        presenter: None,
+        started: &|_| (),
+        capture: Default::default(),
         inspect: &|_, _| Ok(()),
     };
     Ok(match trace(&plan)? {

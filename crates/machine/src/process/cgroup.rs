@@ -34,6 +34,17 @@ pub struct Cgroup {
     pub path: PathBuf,
 }
 
+/// The cgroup of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerCgroup {
+    /// As programs see it.
+    pub id: u64,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Processes in it, at least one unless it is empty.
+    pub pids: Vec<crate::Pid>,
+}
+
 /// A line of `/proc/PID/cgroup`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CgroupMembership {
@@ -65,6 +76,36 @@ impl Machine {
                 "cgroup2",
             )
         })
+    }
+
+    /// The version 2 cgroup whose folder's name has a container's id in it, or the beginning of the id: `docker-ID.scope`, `ID`,
+    /// `cri-containerd-ID.scope`. Of nested ones the outermost.
+    pub fn container_cgroup(&self, id: &str) -> Result<ContainerCgroup> {
+        let missing = || Error::not_found("container", id);
+        if id.is_empty() {
+            return Err(missing());
+        }
+        let top = self.unified_cgroup()?.folder;
+        let mut waiting = std::collections::VecDeque::from([(top, 0)]);
+        let mut seen = 0;
+        while let Some((folder, depth)) = waiting.pop_front() {
+            seen += 1;
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            let is_wanted = name.split(['-', '.', ':']).any(|part| part.starts_with(id));
+            if depth > 0 && is_wanted {
+                let metadata = std::fs::metadata(&folder).map_err(Error::read(&folder))?;
+                return Ok(ContainerCgroup {
+                    id: metadata.ino(),
+                    pids: processes_below(&folder),
+                    folder,
+                });
+            }
+            if depth < MAX_DEPTH && seen < MAX_CGROUPS {
+                let inner = subfolders(&folder).into_iter();
+                waiting.extend(inner.map(|inner| (inner, depth + 1)));
+            }
+        }
+        Err(missing())
     }
 
     /// The id of a cgroup given the path of its folder, as `cgroupid("path")` gives it.
@@ -194,4 +235,34 @@ fn search(top: &Path, id: u64) -> Option<PathBuf> {
         level = next;
     }
     None
+}
+
+fn subfolders(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let folders = entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.map(|entry| entry.path()).collect()
+}
+
+/// Processes of a cgroup and of those in it.
+fn processes_below(folder: &Path) -> Vec<crate::Pid> {
+    let mut pids = Vec::new();
+    let mut waiting = vec![folder.to_path_buf()];
+    let mut seen = 0;
+    while let Some(folder) = waiting.pop() {
+        seen += 1;
+        let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+        pids.extend(
+            text.lines()
+                .filter_map(|line| line.parse().ok())
+                .map(crate::Pid),
+        );
+        if seen < MAX_CGROUPS {
+            waiting.extend(subfolders(&folder));
+        }
+    }
+    pids
 }

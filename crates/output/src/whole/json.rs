@@ -37,6 +37,7 @@ pub fn write_json(value: &Whole, out: &mut Vec<u8>) {
             write_json(value, out);
             out.push(b'}');
         }
+        Whole::Moment(text) => write_string(text.as_bytes(), out),
         Whole::Missing(why) => {
             out.extend_from_slice(b"{\"missing\":");
             write_string(why.as_bytes(), out);

@@ -86,6 +86,8 @@ pub enum Whole {
         /// The value.
         value: Box<Whole>,
     },
+    /// A moment by UTC, as RFC 3339 writes it.
+    Moment(String),
     /// Not there; why.
     Missing(String),
 }

@@ -1,6 +1,8 @@
 //! Memory by a shape → [`Whole`].
 
 use super::{Chunk, Image, Whole};
+use crate::resolve::LocalZone;
+use crate::time::strftime_in;
 use fathom_bpf::object::Gap;
 use fathom_bpf::shape::{
     Length, List, PointerStyle, ShapeField, ShapeId, ShapeKind, Shapes, StructForm, Tag, Text,
@@ -142,6 +144,7 @@ impl<'a> Reader<'a> {
                 Some(address) => Whole::Address(address),
                 None => not_copied(),
             },
+            ShapeKind::GoTime => go_time(place),
             ShapeKind::Opaque(why) => Whole::Missing(why.clone()),
         }
     }
@@ -166,7 +169,7 @@ impl<'a> Reader<'a> {
         };
         if address == 0 {
             return Whole::Null(match style {
-                PointerStyle::Go => "nil",
+                PointerStyle::Go | PointerStyle::Handle => "nil",
                 PointerStyle::Address | PointerStyle::Transparent => "NULL",
             });
         }
@@ -191,7 +194,7 @@ impl<'a> Reader<'a> {
         };
         self.path.pop();
         match style {
-            PointerStyle::Transparent => target,
+            PointerStyle::Transparent | PointerStyle::Handle => target,
             _ => Whole::Pointer {
                 address,
                 to: Box::new(target),
@@ -477,4 +480,30 @@ fn terminated(chunk: &Chunk<'_>) -> Whole {
     let bytes = chunk.bytes[..end.unwrap_or(chunk.bytes.len())].to_vec();
     let length = end.map(|end| end as u64);
     Whole::Text { bytes, length }
+}
+
+/// `wall` and `ext` of `time.Time`: with the monotonic clock beside, seconds since 1885 and 30 bits of nanoseconds; else
+/// seconds since the year 1 (Go's `time/time.go`).
+fn go_time(place: Place<'_>) -> Whole {
+    const HAS_MONOTONIC: u64 = 1 << 63;
+    const NANOSECONDS: u64 = (1 << 30) - 1;
+    /// Seconds from 1970 to 1885, and to the year 1.
+    const FROM_1885: i64 = -2_682_288_000;
+    const FROM_1: i64 = -62_135_596_800;
+    let (Some(wall), Some(ext)) = (place.number(0, 8), place.number(8, 8)) else {
+        return not_copied();
+    };
+    let seconds = match wall & HAS_MONOTONIC {
+        0 => (ext as i64).saturating_add(FROM_1),
+        _ => (wall << 1 >> 31) as i64 + FROM_1885,
+    };
+    let nanoseconds = (wall & NANOSECONDS).min(999_999_999);
+    if (wall, ext) == (0, 0) {
+        return Whole::Moment("0001-01-01T00:00:00Z".to_owned());
+    }
+    let Some(unix_ns) = seconds.checked_mul(1_000_000_000) else {
+        return Whole::Missing(format!("{seconds} s since 1970"));
+    };
+    let day = strftime_in("%Y-%m-%dT%H:%M:%S", unix_ns, LocalZone::utc());
+    Whole::Moment(format!("{day}.{nanoseconds:09}Z"))
 }

@@ -48,6 +48,7 @@ pub fn write_text(value: &Whole, out: &mut Vec<u8>) {
                 out.push(b')');
             }
         }
+        Whole::Moment(text) => out.extend_from_slice(text.as_bytes()),
         Whole::Missing(why) => append(out, format_args!("<{why}>")),
     }
 }

@@ -71,6 +71,16 @@ impl Area {
     }
 }
 
+/// Which call an event tells of.
+pub struct CallPlace {
+    /// Its entry, its return, or a line in it.
+    pub moment: CallMoment,
+    /// The goroutine it is in.
+    pub goroutine: Option<Value>,
+    /// Its frame, where the stack pointer does not tell.
+    pub frame: Option<Value>,
+}
+
 /// An event in the making.
 struct Draft {
     event: Place,
@@ -93,7 +103,7 @@ struct Waiting {
 
 impl Lowerer<'_, '_> {
     /// Sends the call, or the return, that the program is at, with its values.
-    pub(crate) fn send_call(&mut self, values: &[WholeValue], moment: CallMoment) {
+    pub(crate) fn send_call(&mut self, values: &[WholeValue], place: &CallPlace) {
         let values = &values[..values.len().min(MAX_VALUES)];
         let told = values.iter().map(|value| CallValue {
             name: value.name.clone(),
@@ -103,7 +113,7 @@ impl Lowerer<'_, '_> {
         });
         let action = self.out.action(Action {
             kind: ActionKind::Call {
-                moment,
+                moment: place.moment,
                 values: Arc::new(told.collect()),
             },
             span: self.b.span(),
@@ -111,7 +121,7 @@ impl Lowerer<'_, '_> {
         let mut plan = Plan::default();
         let area = self.capture_area(values, &mut plan);
         let event = self.place(OwnLocation::Scratch(area.event));
-        let frame = self.call_header(event, action);
+        let frame = self.call_header(event, action, place);
         if self.group.context.keeps_result {
             self.keep_result(frame);
         }
@@ -176,12 +186,12 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    fn call_header(&mut self, event: Place, action: u32) -> Value {
+    fn call_header(&mut self, event: Place, action: u32, place: &CallPlace) -> Value {
         let time = self.b.call(Helper::KTIME_GET_BOOT_NS, &[]);
         let id = self.b.call(Helper::GET_CURRENT_PID_TGID, &[]);
         let pid = self.b.binary(BinaryOp::Shr, id, 32);
-        let goroutine = self.call_goroutine();
-        let frame = self.call_frame();
+        let goroutine = place.goroutine.unwrap_or_else(|| self.b.constant(0));
+        let frame = place.frame.unwrap_or_else(|| self.call_frame());
         let point = self.attach_point();
         let ip = self.debug_register(16);
         let mut store = |width, offset, value| {
@@ -256,11 +266,6 @@ impl Lowerer<'_, '_> {
         self.b.jump(done);
         self.b.enter(done);
         self.b.read(address)
-    }
-
-    /// The goroutine that runs; 0 where there is none.
-    fn call_goroutine(&mut self) -> Value {
-        self.b.constant(0)
     }
 
     /// The canonical frame address of the function's call: the same at its entry and where it returned to.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use fathom_machine::dwarf::{DebugFunction, Parameter, TypeIndex};
+use fathom_machine::dwarf::{
+    DebugFunction, Expression, Location, Operation, Parameter, Piece as DebugPiece, TypeGraph,
+    TypeIndex,
+};
 use fathom_machine::elf::{Elf, Function};
 use fathom_machine::go::CallConvention;
 
@@ -15,6 +18,12 @@ use crate::ty::Type;
 /// Bytes of the return address, which lies at the stack pointer where probes are.
 const RETURN_ADDRESS: i64 = 8;
 
+/// DWARF's number of the stack pointer.
+const STACK_POINTER: u16 = 7;
+
+/// Why arguments are not known although they are described.
+const INCOMPLETE: &str = "the debug information leaves out parameters without a name, so that the places of the others are not known: use `reg(\"ax\")`, `reg(\"bx\")`, `reg(\"cx\")` …";
+
 /// Since this version of Go 1 methods of generic types take the dictionary as their second argument.
 const DICTIONARY_BEHIND_RECEIVER: u32 = 20;
 
@@ -24,6 +33,21 @@ pub(super) struct Signature {
     pub(super) results: Vec<Argument>,
 }
 
+/// A function's parameters and results, and where the convention has them.
+struct Placed {
+    described: DebugFunction,
+    assigned: Assignment,
+    /// The places agree with what the runtime knows of the function.
+    is_complete: bool,
+}
+
+/// An argument or a result, before it has a type of the language or a shape.
+pub(super) struct Located {
+    pub(super) name: String,
+    pub(super) ty: TypeIndex,
+    pub(super) location: Location,
+}
+
 /// The arguments and results of a function; `Err` says why they are not known.
 pub(super) fn signature(
     expander: &Expander<'_>,
@@ -31,6 +55,91 @@ pub(super) fn signature(
     function: &Function<'_>,
     convention: CallConvention,
 ) -> Result<Signature, String> {
+    let placed = placed(expander, elf, function, convention)?;
+    Ok(build(expander, elf, &placed))
+}
+
+/// Arguments, or results, as a debugger finds them, and the types they are told in.
+pub(super) fn located(
+    expander: &Expander<'_>,
+    elf: &Arc<Elf>,
+    function: &Function<'_>,
+    (convention, on_return): (CallConvention, bool),
+) -> Result<(TypeGraph, Vec<Located>), String> {
+    let Placed {
+        described,
+        assigned,
+        is_complete,
+    } = placed(expander, elf, function, convention)?;
+    let places = match on_return {
+        true => &assigned.results,
+        false => &assigned.arguments,
+    };
+    let is_on_stack = |piece: &Piece| matches!(piece.place, Place::Stack(_));
+    if !is_complete && (!on_return || places.iter().flatten().any(is_on_stack)) {
+        return Err(INCOMPLETE.to_owned());
+    }
+    let of_kind = described
+        .parameters
+        .iter()
+        .filter(|parameter| parameter.is_result == on_return);
+    let found = of_kind.zip(places).map(|(parameter, pieces)| Located {
+        name: match on_return && parameter.name.starts_with('~') {
+            true => String::new(),
+            false => parameter.name.clone(),
+        },
+        ty: parameter.type_index,
+        location: location(pieces),
+    });
+    let found = found.collect();
+    Ok((described.types, found))
+}
+
+fn location(pieces: &[Piece]) -> Location {
+    let place = |piece: &Piece| match piece.place {
+        Place::Register(name) => Location::Register(debug_number(name)),
+        Place::Float(number) => Location::Unreadable(format!("in XMM{number}: not readable")),
+        Place::Stack(at) => Location::Memory(Expression(vec![Operation::Register {
+            number: STACK_POINTER,
+            offset: RETURN_ADDRESS.saturating_add_unsigned(at),
+        }])),
+    };
+    if let [only] = pieces
+        && only.offset == 0
+    {
+        return place(only);
+    }
+    let mut found = Vec::new();
+    let mut at = 0;
+    for piece in pieces {
+        if piece.offset > at {
+            found.push(DebugPiece {
+                location: Location::Constant(Vec::new()),
+                size: piece.offset - at,
+            });
+        }
+        found.push(DebugPiece {
+            location: place(piece),
+            size: piece.size,
+        });
+        at = piece.offset + piece.size;
+    }
+    Location::Pieces(found)
+}
+
+/// DWARF's number of a register of the convention.
+fn debug_number(name: &str) -> u16 {
+    const NUMBERS: [u16; 9] = [0, 3, 2, 5, 4, 8, 9, 10, 11];
+    let at = INTEGERS.iter().position(|known| *known == name);
+    at.map_or(0, |at| NUMBERS[at])
+}
+
+fn placed(
+    expander: &Expander<'_>,
+    elf: &Arc<Elf>,
+    function: &Function<'_>,
+    convention: CallConvention,
+) -> Result<Placed, String> {
     let described = debug_info(expander, elf)
         .and_then(|info| info.function_at(function.address))
         .map_err(|error| error.to_string())?;
@@ -57,8 +166,11 @@ pub(super) fn signature(
             .unwrap_or(plain),
         _ => plain,
     };
-    let is_complete = fits(&assigned);
-    Ok(build(expander, elf, &described, &assigned, is_complete))
+    Ok(Placed {
+        is_complete: fits(&assigned),
+        described,
+        assigned,
+    })
 }
 
 /// Results that the compiler took apart are described twice by some versions.
@@ -106,13 +218,12 @@ fn dictionary_position(elf: &Elf, name: &str) -> Option<usize> {
     ))
 }
 
-fn build(
-    expander: &Expander<'_>,
-    elf: &Elf,
-    described: &DebugFunction,
-    assigned: &Assignment,
-    is_complete: bool,
-) -> Signature {
+fn build(expander: &Expander<'_>, elf: &Elf, placed: &Placed) -> Signature {
+    let Placed {
+        described,
+        assigned,
+        is_complete,
+    } = placed;
     let binary = elf.path().to_string_lossy();
     let graph = expander.types.add_graph(described.types.clone());
     let values = |is_result: bool, places: &[Vec<Piece>]| -> Vec<Argument> {
@@ -138,12 +249,12 @@ fn build(
         .iter()
         .flatten()
         .any(|piece| matches!(piece.place, Place::Stack(_)));
-    let arguments = if is_complete {
+    let arguments = if *is_complete {
         Ok(values(false, &assigned.arguments))
     } else {
-        Err("the debug information leaves out parameters without a name, so that the places of the others are not known: use `reg(\"ax\")`, `reg(\"bx\")`, `reg(\"cx\")` …".to_string())
+        Err(INCOMPLETE.to_string())
     };
-    let results = if is_complete || !has_results_on_stack {
+    let results = if *is_complete || !has_results_on_stack {
         values(true, &assigned.results)
     } else {
         Vec::new()

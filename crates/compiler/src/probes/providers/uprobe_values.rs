@@ -9,9 +9,11 @@ use fathom_machine::dwarf::{
     TypeIndex,
 };
 use fathom_machine::elf::{Elf, Function, SiteCost};
+use fathom_machine::go::CallConvention;
 use fathom_machine::{Address, FileOffset};
 
 use super::uprobe_args::debug_info;
+use super::uprobe_go;
 use crate::probes::context::WholeValue;
 use crate::probes::expand::Expander;
 use crate::probes::results::{self, ResultPlace};
@@ -47,6 +49,14 @@ pub(super) fn at_entry(
     elf: &Arc<Elf>,
     function: &Function<'_>,
 ) -> Result<EntryValues, String> {
+    if let Some(convention) = go_convention(elf, function) {
+        return Ok(EntryValues {
+            shift: 0,
+            frame: None,
+            keeps_result: false,
+            values: go_values(expander, elf, function, (convention, false))?,
+        });
+    }
     let (info, described) = describe(expander, elf, function)?;
     let result = described.return_type;
     let keeps_result = result.is_some_and(|result| {
@@ -126,6 +136,9 @@ pub(super) fn at_return(
     elf: &Arc<Elf>,
     function: &Function<'_>,
 ) -> Result<Vec<WholeValue>, String> {
+    if let Some(convention) = go_convention(elf, function) {
+        return go_values(expander, elf, function, (convention, true));
+    }
     let (_, described) = describe(expander, elf, function)?;
     let Some(result) = described.return_type else {
         return Ok(Vec::new());
@@ -146,6 +159,30 @@ pub(super) fn at_return(
         value.is_kept = is_kept;
     }
     Ok(found)
+}
+
+/// How a function of Go takes its arguments; `None` for all others.
+fn go_convention(elf: &Elf, function: &Function<'_>) -> Option<CallConvention> {
+    elf.go()?.convention(function.address)
+}
+
+fn go_values(
+    expander: &Expander<'_>,
+    elf: &Arc<Elf>,
+    function: &Function<'_>,
+    about: (CallConvention, bool),
+) -> Result<Vec<WholeValue>, String> {
+    let (types, located) = uprobe_go::located(expander, elf, function, about)?;
+    // The dictionary of a generic function is no argument of the source.
+    let shown = located.into_iter().filter(|value| value.name != ".dict");
+    let told = shown.map(|value| Told {
+        name: value.name,
+        ty: value.ty,
+        location: value.location,
+    });
+    let told = told.collect();
+    let about = (&types, Language::Go);
+    Ok(values(expander, elf, about, function.address, told))
 }
 
 fn describe(

@@ -27,8 +27,18 @@ pub(super) fn settle(graph: &TypeGraph, mut index: TypeIndex) -> TypeIndex {
     index
 }
 
+/// Bytes of a value; what the runtime makes of some kinds is not described everywhere.
+pub(super) fn size_of(graph: &TypeGraph, index: TypeIndex) -> Option<u64> {
+    match graph.go(index).map(|go| go.kind) {
+        Some(GoKind::Map | GoKind::Chan | GoKind::Func | GoKind::UnsafePointer) => Some(8),
+        Some(GoKind::Interface) => Some(16),
+        _ => graph.size_of(index),
+    }
+}
+
 pub(super) fn kind(maker: &mut Maker<'_>, index: TypeIndex) -> Option<ShapeKind> {
     match maker.graph.go(index)?.kind {
+        GoKind::Struct if is_time(maker, index) => Some(ShapeKind::GoTime),
         GoKind::String => string(maker, index),
         GoKind::Slice => slice(maker, index),
         GoKind::Map => map(maker, index),
@@ -43,6 +53,14 @@ pub(super) fn kind(maker: &mut Maker<'_>, index: TypeIndex) -> Option<ShapeKind>
         }),
         _ => None,
     }
+}
+
+/// `time.Time`
+fn is_time(maker: &Maker<'_>, index: TypeIndex) -> bool {
+    matches!(
+        maker.graph.get(index),
+        DebugType::Composite { name, size: 24, .. } if name == "time.Time"
+    )
 }
 
 fn string(maker: &mut Maker<'_>, index: TypeIndex) -> Option<ShapeKind> {
@@ -95,7 +113,7 @@ fn behind(maker: &mut Maker<'_>, target: TypeIndex, shown: ShapeKind) -> Option<
     let size = maker.size(target)?;
     Some(ShapeKind::Pointer {
         to: Some(maker.add(size, shown)),
-        style: PointerStyle::Transparent,
+        style: PointerStyle::Handle,
         addend: 0,
     })
 }

@@ -72,7 +72,11 @@ impl Maker<'_> {
         if let Some(known) = self.known.get(&index) {
             return *known;
         }
-        let size = self.graph.size_of(index).unwrap_or(0).min(MAX_SIZE) as u32;
+        let size = match self.language {
+            Language::Go => go::size_of(self.graph, index),
+            _ => self.graph.size_of(index),
+        };
+        let size = size.unwrap_or(0).min(MAX_SIZE) as u32;
         let id = self.shapes.add(Shape {
             size,
             kind: ShapeKind::None,

@@ -66,7 +66,8 @@ pub(super) fn single(
             .label("it has no return instruction");
         return Err(Failure::missing(problem));
     }
-    let context = site::context(expander, request, target, Some((function, 0)));
+    let mut context = site::context(expander, request, target, Some((function, 0)));
+    site::add_values(expander, request, target, Some(function), &mut context);
     let all = offsets.iter().map(|offset| UprobeSite {
         name: name.to_string(),
         offset: offset.0,
