@@ -74,6 +74,16 @@ pub enum Error {
         /// The binary.
         path: PathBuf,
     },
+    /// A file lies where the binary's debug information should be, and belongs to another binary.
+    #[error("{} is not the debug file of {}: {why}; install the debug package of the version that runs", path.display(), binary.display())]
+    WrongDebugFile {
+        /// The binary.
+        binary: PathBuf,
+        /// The file.
+        path: PathBuf,
+        /// How it shows.
+        why: String,
+    },
 }
 
 impl Error {

@@ -1,6 +1,7 @@
 //! From entries of debug information to a [`TypeGraph`].
 
-use super::question::{OpenUnit, Place, Question};
+use super::open::signature;
+use super::question::{OpenUnit, Place, Question, Spot};
 use super::site::number;
 use super::types::{
     BaseEncoding, CompositeKind, DebugType, GoType, PointerKind, Qualifier, TypeIndex,
@@ -18,9 +19,9 @@ pub(super) struct Builder<'q, 'a> {
     pub(super) question: &'q Question<'a>,
     types: Vec<DebugType>,
     go: HashMap<TypeIndex, GoType>,
-    /// By absolute offset in `.debug_info`.
-    known: HashMap<usize, TypeIndex>,
-    pending: VecDeque<(usize, TypeIndex)>,
+    /// By place of the entry.
+    known: HashMap<Spot, TypeIndex>,
+    pending: VecDeque<(Spot, TypeIndex)>,
 }
 
 impl<'q, 'a> Builder<'q, 'a> {
@@ -45,16 +46,16 @@ impl<'q, 'a> Builder<'q, 'a> {
         unit: &OpenUnit<'a>,
         value: AttributeValue<'a>,
     ) -> TypeIndex {
-        let Some(absolute) = self.question.target(unit, value) else {
+        let Some(spot) = self.question.target(unit, value) else {
             return self.add(DebugType::Unknown(String::new()));
         };
-        if let Some(known) = self.known.get(&absolute) {
+        if let Some(known) = self.known.get(&spot) {
             return *known;
         }
         let index = self.add(DebugType::Unknown(String::new()));
         if (index.0 as usize) < MAX_TYPES - 1 {
-            self.known.insert(absolute, index);
-            self.pending.push_back((absolute, index));
+            self.known.insert(spot, index);
+            self.pending.push_back((spot, index));
         }
         index
     }
@@ -72,8 +73,8 @@ impl<'q, 'a> Builder<'q, 'a> {
 
     /// Reads all types that were referred to.
     pub(super) fn finish(mut self, language: Language) -> gimli::Result<TypeGraph> {
-        while let Some((absolute, index)) = self.pending.pop_front() {
-            let Some(place) = self.question.place(absolute)? else {
+        while let Some((spot, index)) = self.pending.pop_front() {
+            let Some(place) = self.question.place(spot)? else {
                 continue;
             };
             self.types[index.0 as usize] = self.read(&place)?;
@@ -85,6 +86,13 @@ impl<'q, 'a> Builder<'q, 'a> {
     }
 
     fn read(&mut self, place: &Place<'a>) -> gimli::Result<DebugType> {
+        // The type itself is in a unit of its own.
+        if let Some(elsewhere) = signature(place.own(gimli::DW_AT_signature)) {
+            return Ok(DebugType::Typedef {
+                name: self.name(place),
+                target: self.reference(&place.unit, elsewhere),
+            });
+        }
         Ok(match place.entry.tag() {
             gimli::DW_TAG_base_type => DebugType::Base {
                 name: self.name(place),

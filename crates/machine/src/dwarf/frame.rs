@@ -70,7 +70,7 @@ impl DebugInfo {
     }
 
     fn debug_frame(&self) -> Slice<'_> {
-        let bytes = self.section(gimli::SectionId::DebugFrame);
+        let bytes = self.main.get(gimli::SectionId::DebugFrame);
         EndianSlice::new(bytes.unwrap_or_default(), LittleEndian)
     }
 }

@@ -2,9 +2,9 @@
 
 use super::builder::Builder;
 use super::location::Location;
-use super::question::{Place, Question};
+use super::question::{Place, Question, Spot};
 use super::site::{Site, Told, number};
-use super::{DebugInfo, TypeGraph, TypeIndex};
+use super::{AttributeValue, DebugInfo, TypeGraph, TypeIndex};
 use crate::{Address, Result};
 
 /// Parameters taken of one function.
@@ -155,13 +155,13 @@ fn in_order<'a>(
         let origin = child.own(gimli::DW_AT_abstract_origin)?;
         question.target(&child.unit, origin)
     };
-    let mut left: Vec<(Option<usize>, Place<'a>)> = children
+    let mut left: Vec<(Option<Spot>, Place<'a>)> = children
         .into_iter()
         .map(|child| (of(&child), child))
         .collect();
     let mut ordered = Vec::new();
     for described in question.children(&described, MAX_PARAMETERS, is_parameter)? {
-        let wanted = Some(described.absolute());
+        let wanted = Some(described.spot());
         let copy = left.iter().position(|(origin, _)| *origin == wanted);
         ordered.push(copy.map_or(described, |copy| left.remove(copy).1));
     }
@@ -242,28 +242,38 @@ pub(super) fn return_type<'a>(
     Ok(found.map(|(unit, value)| builder.reference(&unit, value)))
 }
 
-/// The language of the unit that declares the function.
+/// The language of the unit that declares the function; units that several share may have none.
 pub(super) fn language<'a>(
     question: &Question<'a>,
     function: &Place<'a>,
 ) -> gimli::Result<Language> {
     let named = question.owner(function, gimli::DW_AT_name)?;
-    let unit = named.map_or_else(|| function.unit.clone(), |(unit, _)| unit);
-    let root = question.entry(&unit, unit.unit.header.root_offset())?;
-    Ok(match root.own(gimli::DW_AT_language) {
-        Some(gimli::AttributeValue::Language(language)) => match language {
-            gimli::DW_LANG_C89 | gimli::DW_LANG_C | gimli::DW_LANG_C99 => Language::C,
-            gimli::DW_LANG_C11 | gimli::DW_LANG_C17 => Language::C,
-            gimli::DW_LANG_C_plus_plus
-            | gimli::DW_LANG_C_plus_plus_03
-            | gimli::DW_LANG_C_plus_plus_11
-            | gimli::DW_LANG_C_plus_plus_14
-            | gimli::DW_LANG_C_plus_plus_17
-            | gimli::DW_LANG_C_plus_plus_20 => Language::Cpp,
-            gimli::DW_LANG_Rust => Language::Rust,
-            gimli::DW_LANG_Go => Language::Go,
-            _ => Language::Other,
-        },
+    let declaring = named.map(|(unit, _)| unit);
+    for unit in declaring.iter().chain([&function.unit]) {
+        let root = question.entry(unit, unit.unit.header.root_offset())?;
+        let told = language_of(root.own(gimli::DW_AT_language));
+        if told != Language::Other {
+            return Ok(told);
+        }
+    }
+    Ok(Language::Other)
+}
+
+fn language_of(attribute: Option<AttributeValue<'_>>) -> Language {
+    let Some(gimli::AttributeValue::Language(language)) = attribute else {
+        return Language::Other;
+    };
+    match language {
+        gimli::DW_LANG_C89 | gimli::DW_LANG_C | gimli::DW_LANG_C99 => Language::C,
+        gimli::DW_LANG_C11 | gimli::DW_LANG_C17 => Language::C,
+        gimli::DW_LANG_C_plus_plus
+        | gimli::DW_LANG_C_plus_plus_03
+        | gimli::DW_LANG_C_plus_plus_11
+        | gimli::DW_LANG_C_plus_plus_14
+        | gimli::DW_LANG_C_plus_plus_17
+        | gimli::DW_LANG_C_plus_plus_20 => Language::Cpp,
+        gimli::DW_LANG_Rust => Language::Rust,
+        gimli::DW_LANG_Go => Language::Go,
         _ => Language::Other,
-    })
+    }
 }

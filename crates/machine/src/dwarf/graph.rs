@@ -132,6 +132,8 @@ impl TypeGraph {
         };
         match self.get(index) {
             DebugType::Void => "void".to_string(),
+            // What stands for a type in a unit of its own.
+            DebugType::Typedef { name, target } if name.is_empty() => self.name_at(*target, depth),
             DebugType::Base { name, .. }
             | DebugType::Typedef { name, .. }
             | DebugType::Unknown(name) => name.clone(),

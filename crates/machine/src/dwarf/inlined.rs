@@ -2,7 +2,7 @@
 
 use super::builder::Builder;
 use super::function::{Parameter, language, parameters};
-use super::question::{MAX_ORIGINS, Place, Question};
+use super::question::{MAX_ORIGINS, Place, Question, Spot};
 use super::scope::first_address;
 use super::search::Wanted;
 use super::site::Site;
@@ -63,12 +63,12 @@ pub struct InlinedCopy {
 impl DebugInfo {
     /// Functions whose name, mangled name or name with namespaces matches, in order of address. All units are read.
     pub fn functions_named(&self, pattern: &Pattern) -> Result<Vec<NamedFunction>> {
-        let found = self.search(&Wanted::Named(pattern))?;
+        let found = self.search(&Wanted::named(pattern))?;
         let question = Question::new(self)?;
         let mut functions = Vec::new();
-        for offset in found.functions {
+        for spot in found.functions {
             // One that cannot be read does not spoil the others.
-            if let Ok(Some(function)) = named(&question, offset) {
+            if let Ok(Some(function)) = named(&question, spot) {
                 functions.push(function);
             }
         }
@@ -79,7 +79,7 @@ impl DebugInfo {
 
     /// Inlined copies of the functions whose name, mangled name or name with namespaces matches. All units are read.
     pub fn inlined_copies(&self, pattern: &Pattern) -> Result<InlinedCopies> {
-        self.copies(&Wanted::Named(pattern))
+        self.copies(&Wanted::named(pattern))
     }
 
     /// Inlined copies of the function that also exists by itself, at an address.
@@ -103,14 +103,14 @@ impl DebugInfo {
         let question = Question::new(self)?;
         let mut builder = Builder::new(&question);
         let mut copies = Vec::new();
-        for (offset, inside) in found.inlined.iter().take(MAX_COPIES) {
-            if let Ok(Some(copy)) = copy(&question, *offset, *inside, &mut builder) {
+        for (spot, inside) in found.inlined.iter().take(MAX_COPIES) {
+            if let Ok(Some(copy)) = copy(&question, *spot, *inside, &mut builder) {
                 copies.push(copy);
             }
         }
         copies.sort_by_key(|copy| copy.entry);
-        let first = found.inlined.first().map(|(offset, _)| *offset);
-        let language = match first.map(|offset| question.place(offset)) {
+        let first = found.inlined.first().map(|(spot, _)| *spot);
+        let language = match first.map(|spot| question.place(spot)) {
             Some(Ok(Some(place))) => language(&question, &place).unwrap_or_default(),
             _ => Language::Other,
         };
@@ -122,8 +122,8 @@ impl DebugInfo {
     }
 }
 
-fn named(question: &Question<'_>, offset: usize) -> gimli::Result<Option<NamedFunction>> {
-    let Some(place) = question.place(offset)? else {
+fn named(question: &Question<'_>, spot: Spot) -> gimli::Result<Option<NamedFunction>> {
+    let Some(place) = question.place(spot)? else {
         return Ok(None);
     };
     let Some(address) = first_address(&place).filter(|address| address.0 != 0) else {
@@ -170,11 +170,11 @@ fn same<'a>(question: &Question<'a>, function: &Place<'a>) -> gimli::Result<Want
 /// Nothing for copies without code.
 fn copy<'a>(
     question: &Question<'a>,
-    offset: usize,
-    inside: usize,
+    spot: Spot,
+    inside: Spot,
     builder: &mut Builder<'_, 'a>,
 ) -> gimli::Result<Option<InlinedCopy>> {
-    let (Some(place), Some(function)) = (question.place(offset)?, question.place(inside)?) else {
+    let (Some(place), Some(function)) = (question.place(spot)?, question.place(inside)?) else {
         return Ok(None);
     };
     let mut ranges = Vec::new();
@@ -221,12 +221,13 @@ fn call_file(place: &Place<'_>) -> Option<String> {
         gimli::AttributeValue::FileIndex(number) => number,
         other => other.udata_value()?,
     };
-    let header = place.unit.unit.line_program.as_ref()?.header();
+    let lines = place.unit.with_lines();
+    let header = lines.unit.line_program.as_ref()?.header();
     let file = header.file(number)?;
-    let name = place.unit.text(file.path_name());
+    let name = lines.text(file.path_name());
     let folder = file
         .directory(header)
-        .map(|folder| place.unit.text(folder))
+        .map(|folder| lines.text(folder))
         .filter(|folder| !folder.is_empty() && !name.starts_with('/'));
     Some(match folder {
         Some(folder) => format!("{folder}/{name}"),

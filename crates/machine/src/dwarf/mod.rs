@@ -13,11 +13,13 @@ mod inlined;
 mod line;
 mod location;
 mod members;
+mod open;
 mod outline;
 mod prologue;
 mod question;
 mod scope;
 mod search;
+mod sections;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -40,8 +42,8 @@ pub use types::{
 
 use crate::elf::Elf;
 use crate::{Error, Result};
-use gimli::{EndianSlice, LittleEndian, SectionId};
-use std::borrow::Cow;
+use gimli::{EndianSlice, LittleEndian};
+use sections::{Companions, Sections};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -52,39 +54,22 @@ type Unit<'a> = gimli::Unit<Slice<'a>>;
 type Entry<'a> = gimli::DebuggingInformationEntry<Slice<'a>>;
 type AttributeValue<'a> = gimli::AttributeValue<Slice<'a>>;
 
-/// The sections that are read.
-const SECTIONS: [SectionId; 14] = [
-    SectionId::DebugAbbrev,
-    SectionId::DebugAddr,
-    SectionId::DebugAranges,
-    SectionId::DebugFrame,
-    SectionId::DebugInfo,
-    SectionId::DebugLine,
-    SectionId::DebugLineStr,
-    SectionId::DebugLoc,
-    SectionId::DebugLocLists,
-    SectionId::DebugRanges,
-    SectionId::DebugRngLists,
-    SectionId::DebugStr,
-    SectionId::DebugStrOffsets,
-    SectionId::DebugTypes,
-];
-
 /// DWARF of one binary.
 #[derive(Debug)]
 pub struct DebugInfo {
     /// The file with the debug information.
-    elf: Arc<Elf>,
+    main: Sections,
     /// The file that runs.
     binary: Arc<Elf>,
-    /// Sections that are compressed in the file, unpacked at first use.
-    unpacked: [OnceLock<Vec<u8>>; SECTIONS.len()],
+    companions: Companions,
     index: OnceLock<unit::UnitIndex>,
     scanned: OnceLock<unit::UnitIndex>,
     /// Where units start.
     unit_starts: OnceLock<Vec<usize>>,
+    supplement_starts: OnceLock<Vec<usize>>,
     /// By start of the unit.
-    outlines: Mutex<HashMap<usize, Arc<outline::Outline>>>,
+    outlines: Mutex<HashMap<question::Spot, Arc<outline::Outline>>>,
+    signatures: Mutex<HashMap<question::File, Arc<open::Signatures>>>,
     eh_frame: OnceLock<Vec<u8>>,
     eh_frame_index: OnceLock<frame::FrameIndex>,
     debug_frame_index: OnceLock<frame::FrameIndex>,
@@ -93,24 +78,27 @@ pub struct DebugInfo {
 impl DebugInfo {
     /// Takes a file that carries DWARF itself.
     pub fn new(elf: Arc<Elf>) -> Result<DebugInfo> {
-        DebugInfo::of(elf.clone(), elf)
+        let nowhere_else = Companions::new(Path::new("/"), &[]);
+        DebugInfo::of(elf.clone(), elf, nowhere_else)
     }
 
     /// Takes a binary and the file that has its DWARF.
-    fn of(binary: Arc<Elf>, elf: Arc<Elf>) -> Result<DebugInfo> {
+    fn of(binary: Arc<Elf>, elf: Arc<Elf>, companions: Companions) -> Result<DebugInfo> {
         if !elf.has_section(".debug_info") {
             return Err(Error::NoDebugInfo {
                 path: elf.path().to_path_buf(),
             });
         }
         Ok(DebugInfo {
-            elf,
+            main: Sections::new(elf, false),
             binary,
-            unpacked: std::array::from_fn(|_| OnceLock::new()),
+            companions,
             index: OnceLock::new(),
             scanned: OnceLock::new(),
             unit_starts: OnceLock::new(),
+            supplement_starts: OnceLock::new(),
             outlines: Mutex::default(),
+            signatures: Mutex::default(),
             eh_frame: OnceLock::new(),
             eh_frame_index: OnceLock::new(),
             debug_frame_index: OnceLock::new(),
@@ -120,38 +108,28 @@ impl DebugInfo {
     /// Finds a binary's debug information: in itself, or in its separate debug file.
     pub fn find(elf: &Arc<Elf>, machine_root: &Path, extra: &[PathBuf]) -> Result<DebugInfo> {
         let path = elf.find_debug_file(machine_root, extra)?;
-        if path == elf.path() {
-            DebugInfo::new(elf.clone())
-        } else {
-            DebugInfo::of(elf.clone(), Arc::new(Elf::open(&path)?))
-        }
+        let debug = match path == elf.path() {
+            true => elf.clone(),
+            false => Arc::new(Elf::open(&path)?),
+        };
+        DebugInfo::of(elf.clone(), debug, Companions::new(machine_root, extra))
     }
 
     /// The file the debug information is in.
     pub fn path(&self) -> &Path {
-        self.elf.path()
+        self.main.elf.path()
     }
 
     fn dwarf(&self) -> Result<Dwarf<'_>> {
-        gimli::Dwarf::load(|id| Ok(EndianSlice::new(self.section(id)?, LittleEndian)))
-    }
-
-    fn section(&self, id: SectionId) -> Result<&[u8]> {
-        let Some(i) = SECTIONS.iter().position(|known| *known == id) else {
-            return Ok(&[]);
-        };
-        if let Some(bytes) = self.unpacked[i].get() {
-            return Ok(bytes);
+        let mut dwarf = self.main.dwarf()?;
+        if let Some(supplement) = self.supplement() {
+            dwarf.set_sup(supplement.dwarf()?);
         }
-        match self.elf.section(id.name())? {
-            Some(Cow::Borrowed(bytes)) => Ok(bytes),
-            Some(Cow::Owned(bytes)) => Ok(self.unpacked[i].get_or_init(|| bytes)),
-            None => Ok(&[]),
-        }
+        Ok(dwarf)
     }
 
     fn malformed(&self) -> impl Fn(gimli::Error) -> Error + use<> {
-        let what = format!("debug information of {}", self.elf.path().display());
+        let what = format!("debug information of {}", self.path().display());
         move |error| Error::malformed(what.clone(), error.to_string())
     }
 }

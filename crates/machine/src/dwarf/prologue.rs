@@ -16,7 +16,7 @@ impl DebugInfo {
         let Some(end) = functions.map_err(self.malformed())?.end_of(function) else {
             return Ok(None);
         };
-        let Some(program) = unit.unit.line_program.clone() else {
+        let Some(program) = unit.with_lines().unit.line_program.clone() else {
             return Ok(None);
         };
         let mut rows = program.rows();

@@ -2,8 +2,9 @@
 
 use super::{AttributeValue, DebugInfo, Dwarf, Entry, Unit};
 use crate::{Address, Result};
-use gimli::{DebugInfoOffset, UnitOffset};
+use gimli::UnitOffset;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Attributes looked at for one question; real questions need a hundredth of it.
@@ -43,20 +44,45 @@ impl Budget {
     }
 }
 
+/// Which section entries are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum File {
+    /// `.debug_info` of the file itself.
+    Main,
+    /// `.debug_types` of the file itself.
+    Types,
+    /// `.debug_info` of what `dwz` shares between files.
+    Supplement,
+    /// `.debug_info` of what the unit of that number left in another file.
+    Split(u32),
+    /// `.debug_types` of the same.
+    SplitTypes(u32),
+}
+
+/// Where an entry or a unit starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Spot {
+    pub(super) file: File,
+    pub(super) offset: usize,
+}
+
 /// A question in progress.
 pub(super) struct Question<'a> {
     pub(super) info: &'a DebugInfo,
     pub(super) dwarf: Rc<Dwarf<'a>>,
     pub(super) budget: Budget,
-    units: RefCell<Vec<Rc<OpenUnit<'a>>>>,
+    pub(super) supplement: RefCell<Option<Rc<Dwarf<'a>>>>,
+    pub(super) split: RefCell<HashMap<u32, Rc<Dwarf<'a>>>>,
+    pub(super) units: RefCell<Vec<Rc<OpenUnit<'a>>>>,
 }
 
 /// A unit with the sections it is read from.
 pub(super) struct OpenUnit<'a> {
     pub(super) dwarf: Rc<Dwarf<'a>>,
     pub(super) unit: Unit<'a>,
-    /// Where it starts in `.debug_info`.
-    pub(super) start: usize,
+    pub(super) start: Spot,
+    /// What stands for it in the file itself, when it is in another.
+    pub(super) skeleton: Option<Rc<OpenUnit<'a>>>,
 }
 
 /// An entry and the unit that its attributes are of.
@@ -72,10 +98,30 @@ impl<'a> OpenUnit<'a> {
         text(&self.dwarf, &self.unit, value)
     }
 
-    fn holds(&self, offset: usize) -> bool {
-        offset
-            .checked_sub(self.start)
-            .is_some_and(|inside| inside < self.unit.header.length_including_self())
+    /// Where an entry of the unit is.
+    pub(super) fn spot(&self, entry: UnitOffset) -> Spot {
+        Spot {
+            file: self.start.file,
+            offset: self.start.offset.saturating_add(entry.0),
+        }
+    }
+
+    /// The entry of the unit at a place.
+    pub(super) fn inside(&self, spot: Spot) -> Option<UnitOffset> {
+        let inside = spot.offset.checked_sub(self.start.offset);
+        inside
+            .filter(|inside| {
+                spot.file == self.start.file && *inside < self.unit.header.length_including_self()
+            })
+            .map(UnitOffset)
+    }
+
+    /// The unit that has the lines.
+    pub(super) fn with_lines(&self) -> &OpenUnit<'a> {
+        match &self.skeleton {
+            Some(skeleton) if self.unit.line_program.is_none() => skeleton,
+            _ => self,
+        }
     }
 }
 
@@ -85,9 +131,8 @@ impl<'a> Place<'a> {
         self.entry.attr_value(name)
     }
 
-    /// Where the entry lies in `.debug_info`.
-    pub(super) fn absolute(&self) -> usize {
-        self.unit.start.saturating_add(self.entry.offset().0)
+    pub(super) fn spot(&self) -> Spot {
+        self.unit.spot(self.entry.offset())
     }
 }
 
@@ -97,46 +142,47 @@ impl<'a> Question<'a> {
             info,
             dwarf: Rc::new(info.dwarf()?),
             budget: Budget::new(),
+            supplement: RefCell::default(),
+            split: RefCell::default(),
             units: RefCell::default(),
         })
     }
 
-    /// The unit whose code covers an address.
+    /// The unit whose code covers an address, from where its entries are.
     pub(super) fn unit_at(&self, address: Address) -> Result<Option<Rc<OpenUnit<'a>>>> {
         let Some(offset) = self.info.unit_offset_at(&self.dwarf, address) else {
             return Ok(None);
         };
-        self.unit_of(offset.0).map_err(self.info.malformed())
+        let spot = Spot {
+            file: File::Main,
+            offset: offset.0,
+        };
+        match self.unit_of(spot).map_err(self.info.malformed())? {
+            Some(unit) => self.whole(unit).map(Some),
+            None => Ok(None),
+        }
     }
 
-    /// The unit that holds an offset of `.debug_info`.
-    pub(super) fn unit_of(&self, offset: usize) -> gimli::Result<Option<Rc<OpenUnit<'a>>>> {
+    /// The unit that holds a place.
+    pub(super) fn unit_of(&self, spot: Spot) -> gimli::Result<Option<Rc<OpenUnit<'a>>>> {
         let known = {
             let units = self.units.borrow();
-            units.iter().rev().find(|unit| unit.holds(offset)).cloned()
+            let mut latest = units.iter().rev();
+            latest.find(|unit| unit.inside(spot).is_some()).cloned()
         };
         if known.is_some() || self.units.borrow().len() >= MAX_UNITS {
             return Ok(known);
         }
-        let Some(start) = self.info.unit_start(&self.dwarf, offset) else {
-            return Ok(None);
-        };
-        let header = self.dwarf.unit_header(DebugInfoOffset(start))?;
-        let opened = Rc::new(OpenUnit {
-            dwarf: self.dwarf.clone(),
-            unit: self.dwarf.unit(header)?,
-            start,
-        });
-        if !opened.holds(offset) {
-            return Ok(None);
-        }
-        self.units.borrow_mut().push(opened.clone());
-        Ok(Some(opened))
+        let opened = self.open_unit(spot)?.map(Rc::new);
+        let opened = opened.filter(|unit| unit.inside(spot).is_some());
+        self.units.borrow_mut().extend(opened.clone());
+        Ok(opened)
     }
 
     /// Closes the units, for work that goes through all of them.
     pub(super) fn forget_units(&self) {
         self.units.borrow_mut().clear();
+        self.split.borrow_mut().clear();
     }
 
     /// An entry of a unit.
@@ -153,23 +199,33 @@ impl<'a> Question<'a> {
         })
     }
 
-    /// The place in `.debug_info` that a reference means.
+    /// The place that a reference means.
     pub(super) fn target(
         &self,
         unit: &OpenUnit<'a>,
         reference: AttributeValue<'a>,
-    ) -> Option<usize> {
+    ) -> Option<Spot> {
+        let in_file = |file, offset| Some(Spot { file, offset });
         match reference {
-            gimli::AttributeValue::UnitRef(offset) => unit.start.checked_add(offset.0),
-            gimli::AttributeValue::DebugInfoRef(offset) => Some(offset.0),
+            gimli::AttributeValue::UnitRef(offset) => Some(unit.spot(offset)),
+            gimli::AttributeValue::DebugInfoRef(offset) => match unit.start.file {
+                File::Types => in_file(File::Main, offset.0),
+                File::SplitTypes(number) => in_file(File::Split(number), offset.0),
+                file => in_file(file, offset.0),
+            },
+            gimli::AttributeValue::DebugInfoRefSup(offset) => in_file(File::Supplement, offset.0),
+            gimli::AttributeValue::DebugTypesRef(signature) => self.type_of(unit, signature),
             _ => None,
         }
     }
 
-    /// The entry at an offset of `.debug_info`.
-    pub(super) fn place(&self, offset: usize) -> gimli::Result<Option<Place<'a>>> {
-        match self.unit_of(offset)? {
-            Some(unit) => self.entry(&unit, UnitOffset(offset - unit.start)).map(Some),
+    /// The entry at a place.
+    pub(super) fn place(&self, spot: Spot) -> gimli::Result<Option<Place<'a>>> {
+        let Some(unit) = self.unit_of(spot)? else {
+            return Ok(None);
+        };
+        match unit.inside(spot) {
+            Some(offset) => self.entry(&unit, offset).map(Some),
             None => Ok(None),
         }
     }

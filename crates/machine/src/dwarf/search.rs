@@ -1,11 +1,13 @@
 //! Looking through all units for functions of a name, with their code and their inlined copies. Units are dealt out to all
 //! processors; of each entry only what the answer needs is read.
 
-use super::question::{Budget, OpenUnit, Place, Question};
-use super::{AttributeValue, DebugInfo};
+use super::question::{Budget, File, OpenUnit, Place, Question, Spot};
+use super::{AttributeValue, DebugInfo, Slice};
 use crate::pattern::Pattern;
 use crate::{Error, Result};
+use gimli::UnitOffset;
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Threads at most.
@@ -18,7 +20,13 @@ const MAX_STEPS: usize = 8;
 /// Which functions are looked for.
 pub(super) enum Wanted<'p> {
     /// Those of a name, of a mangled name, or of a name with its namespaces.
-    Named(&'p Pattern),
+    Named {
+        pattern: &'p Pattern,
+        /// What a name without namespaces must end with, if the pattern has namespaces.
+        end: Option<&'p str>,
+        /// Mangled names are long; most patterns cannot fit them.
+        may_be_mangled: bool,
+    },
     /// One function, which several units may describe.
     Same {
         name: String,
@@ -27,59 +35,61 @@ pub(super) enum Wanted<'p> {
     },
 }
 
-/// Places of what was found, as offsets of `.debug_info`, in order.
+/// Places of what was found, in order.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Functions with code.
-    pub(super) functions: Vec<usize>,
+    pub(super) functions: Vec<Spot>,
     /// Inlined copies, each with the function it lies in.
-    pub(super) inlined: Vec<(usize, usize)>,
+    pub(super) inlined: Vec<(Spot, Spot)>,
 }
 
 /// What one unit, or all of them, have to say.
 #[derive(Default)]
 struct Finds {
     /// Entries that describe a wanted function.
-    wanted: HashSet<usize>,
+    wanted: HashSet<Spot>,
     /// Functions that leave the name to another entry.
     references: Vec<Reference>,
     /// Functions with code, and what they are.
-    functions: Vec<usize>,
+    functions: Vec<Spot>,
     inlined: Vec<Inlined>,
 }
 
 #[derive(Clone, Copy)]
 struct Reference {
-    entry: usize,
-    target: usize,
+    entry: Spot,
+    target: Spot,
     has_code: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Inlined {
-    entry: usize,
-    origin: usize,
-    inside: usize,
+    entry: Spot,
+    origin: Spot,
+    inside: Spot,
 }
 
 impl DebugInfo {
     /// Searches all units.
     pub(super) fn search(&self, wanted: &Wanted<'_>) -> Result<Found> {
         let question = Question::new(self)?;
-        let starts = self.unit_starts(&question.dwarf);
+        let starts = self.all_units(&question);
         let next = AtomicUsize::new(0);
         let available = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = available.min(MAX_THREADS).min(starts.len().max(1));
-        let size = self.section(gimli::SectionId::DebugInfo)?.len();
+        let size = self.main.get(gimli::SectionId::DebugInfo)?.len();
         let work = || -> Result<Finds> {
             let mut question = Question::new(self)?;
             question.budget = Budget::for_all_of(size);
             let mut all = Finds::default();
             while let Some(start) = starts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                // One broken unit does not spoil the others.
-                if let Ok(Some(unit)) = question.unit_of(*start) {
+                // One broken unit, or one whose file is missing, does not spoil the others.
+                if let Ok(Some(unit)) = question.unit_of(*start)
+                    && let Ok(unit) = question.whole(unit)
+                {
                     let found = scan(&question, &unit, wanted).unwrap_or_default();
-                    all.merge(found.settled(unit.start, &unit));
+                    all.merge(found.settled(&unit));
                 }
                 if question.budget.is_spent() {
                     return Err(self.gave_up());
@@ -98,6 +108,23 @@ impl DebugInfo {
             Ok(())
         })?;
         Ok(all.finish())
+    }
+
+    /// Units of the file itself and of what is shared between files.
+    fn all_units(&self, question: &Question<'_>) -> Vec<Spot> {
+        let in_file = |file| {
+            move |offset: &usize| Spot {
+                file,
+                offset: *offset,
+            }
+        };
+        let own = self.unit_starts(&question.dwarf).iter();
+        let mut all: Vec<Spot> = own.map(in_file(File::Main)).collect();
+        if let Some(dwarf) = question.supplement_dwarf() {
+            let shared = self.supplement_starts(&dwarf).iter();
+            all.extend(shared.map(in_file(File::Supplement)));
+        }
+        all
     }
 
     fn gave_up(&self) -> Error {
@@ -134,15 +161,14 @@ impl Finds {
     }
 
     /// Keeps what is wanted, and what other units may turn out to want.
-    fn settled(mut self, start: usize, unit: &OpenUnit<'_>) -> Finds {
+    fn settled(mut self, unit: &OpenUnit<'_>) -> Finds {
         self.follow_references();
-        let end = start.saturating_add(unit.unit.header.length_including_self());
-        let is_elsewhere = |target: &usize| *target < start || *target >= end;
-        let mut open: HashSet<usize> = HashSet::new();
+        let is_elsewhere = |target: &Spot| unit.inside(*target).is_none();
+        let mut open: HashSet<Spot> = HashSet::new();
         for _ in 0..MAX_STEPS {
             let before = open.len();
             let leads_out = |r: &&Reference| is_elsewhere(&r.target) || open.contains(&r.target);
-            let more: Vec<usize> = self
+            let more: Vec<Spot> = self
                 .references
                 .iter()
                 .filter(leads_out)
@@ -168,7 +194,7 @@ impl Finds {
         self.follow_references();
         self.inlined
             .retain(|copy| self.wanted.contains(&copy.origin));
-        let mut inlined: Vec<(usize, usize)> = self
+        let mut inlined: Vec<(Spot, Spot)> = self
             .inlined
             .iter()
             .map(|copy| (copy.entry, copy.inside))
@@ -183,63 +209,168 @@ impl Finds {
 }
 
 /// Reads a unit's functions and inlined copies.
+struct Scan<'s, 'a> {
+    question: &'s Question<'a>,
+    unit: &'s Rc<OpenUnit<'a>>,
+    wanted: &'s Wanted<'s>,
+    entries: gimli::EntriesRaw<'s, Slice<'a>>,
+    /// Depth at which `entries` started.
+    base: isize,
+    /// Functions the walk is in, with their depth.
+    functions: Vec<(isize, Spot)>,
+    finds: Finds,
+}
+
 fn scan<'a>(
     question: &Question<'a>,
-    unit: &std::rc::Rc<OpenUnit<'a>>,
+    unit: &Rc<OpenUnit<'a>>,
     wanted: &Wanted<'_>,
 ) -> gimli::Result<Finds> {
-    let mut finds = Finds::default();
-    // Functions the walk is in, with their depth.
-    let mut functions: Vec<(isize, usize)> = Vec::new();
-    let mut entries = unit.unit.entries_raw(None)?;
-    while !entries.is_empty() {
-        let (offset, depth) = (entries.next_offset(), entries.next_depth());
-        let Some(abbreviation) = entries.read_abbreviation()? else {
-            continue;
-        };
-        let attributes = abbreviation.attributes();
-        question.budget.spend(attributes.len())?;
-        let tag = abbreviation.tag();
-        if tag != gimli::DW_TAG_subprogram && tag != gimli::DW_TAG_inlined_subroutine {
-            entries.skip_attributes(attributes)?;
-            continue;
-        }
-        while functions.pop_if(|(outer, _)| *outer >= depth).is_some() {}
-        let entry = unit.start.saturating_add(offset.0);
-        let mut read = Read::default();
-        for attribute in attributes {
-            let found = entries.read_attribute_inline(*attribute)?;
-            read.take(attribute.name(), || found.value());
-        }
-        if tag == gimli::DW_TAG_inlined_subroutine {
-            let origin = read.reference.and_then(|to| question.target(unit, to));
-            if let (Some(origin), Some((_, inside))) = (origin, functions.last())
-                && finds.inlined.len() < 10 * MAX_FOUND
-            {
-                let inside = *inside;
-                finds.inlined.push(Inlined {
-                    entry,
-                    origin,
-                    inside,
-                });
+    let mut scan = Scan {
+        question,
+        unit,
+        wanted,
+        entries: unit.unit.entries_raw(None)?,
+        base: 0,
+        functions: Vec::new(),
+        finds: Finds::default(),
+    };
+    scan.all()?;
+    Ok(scan.finds)
+}
+
+impl<'s, 'a> Scan<'s, 'a> {
+    fn all(&mut self) -> gimli::Result<()> {
+        while !self.entries.is_empty() {
+            let offset = self.entries.next_offset();
+            let depth = self.base + self.entries.next_depth();
+            let Some(abbreviation) = self.entries.read_abbreviation()? else {
+                continue;
+            };
+            self.question
+                .budget
+                .spend(abbreviation.attributes().len())?;
+            match abbreviation.tag() {
+                gimli::DW_TAG_subprogram => {
+                    self.leave(depth);
+                    self.function(abbreviation, offset, depth)?;
+                }
+                gimli::DW_TAG_inlined_subroutine => {
+                    self.leave(depth);
+                    self.inlined(abbreviation, offset)?;
+                }
+                _ => {
+                    let read = self.read(abbreviation)?;
+                    self.leap(read.sibling, depth)?;
+                }
             }
-            continue;
         }
+        Ok(())
+    }
+
+    fn leave(&mut self, depth: isize) {
+        while self
+            .functions
+            .pop_if(|(outer, _)| *outer >= depth)
+            .is_some()
+        {}
+    }
+
+    fn read(&mut self, abbreviation: &gimli::Abbreviation) -> gimli::Result<Read<'a>> {
+        let mut read = Read::default();
+        let mut rest = abbreviation.attributes();
+        let has_inner = abbreviation.has_children() && !may_hold_functions(abbreviation);
+        let tag = abbreviation.tag();
+        let is_needed = |name| match name {
+            gimli::DW_AT_sibling => has_inner,
+            name => self.wanted.needs(tag, name),
+        };
+        while let Some(at) = rest.iter().position(|wanted| is_needed(wanted.name())) {
+            self.entries.skip_attributes(&rest[..at])?;
+            let attribute = self.entries.read_attribute(rest[at])?;
+            read.take(&attribute);
+            rest = &rest[at + 1..];
+        }
+        self.entries.skip_attributes(rest)?;
+        Ok(read)
+    }
+
+    /// Goes on at the next entry of the same depth.
+    fn leap(&mut self, sibling: Option<UnitOffset>, depth: isize) -> gimli::Result<()> {
+        if let Some(sibling) = sibling
+            && sibling.0 > self.entries.next_offset().0
+        {
+            self.entries = self.unit.unit.entries_raw(Some(sibling))?;
+            self.base = depth;
+        }
+        Ok(())
+    }
+
+    fn inlined(
+        &mut self,
+        abbreviation: &gimli::Abbreviation,
+        offset: UnitOffset,
+    ) -> gimli::Result<()> {
+        let read = self.read(abbreviation)?;
+        if let Some(origin) = self.target(&read)
+            && let Some((_, inside)) = self.functions.last()
+            && self.finds.inlined.len() < 10 * MAX_FOUND
+        {
+            self.finds.inlined.push(Inlined {
+                entry: self.unit.spot(offset),
+                origin,
+                inside: *inside,
+            });
+        }
+        Ok(())
+    }
+
+    fn function(
+        &mut self,
+        abbreviation: &gimli::Abbreviation,
+        offset: UnitOffset,
+        depth: isize,
+    ) -> gimli::Result<()> {
+        let entry = self.unit.spot(offset);
+        let read = self.read(abbreviation)?;
         if abbreviation.has_children() {
-            functions.push((depth, entry));
+            self.functions.push((depth, entry));
         }
-        if wanted.is_met(question, unit, offset, &read)? {
-            finds.wanted.insert(entry);
-            finds.functions.extend(read.has_code.then_some(entry));
-        } else if let Some(target) = read.reference.and_then(|to| question.target(unit, to)) {
-            finds.references.push(Reference {
+        if self
+            .wanted
+            .is_met(self.question, self.unit, offset, &read)?
+        {
+            self.finds.wanted.insert(entry);
+            self.finds.functions.extend(read.has_code.then_some(entry));
+        } else if let Some(target) = self.target(&read) {
+            self.finds.references.push(Reference {
                 entry,
                 target,
                 has_code: read.has_code,
             });
         }
+        self.leap(read.sibling, depth)
     }
-    Ok(finds)
+
+    fn target(&self, read: &Read<'a>) -> Option<Spot> {
+        self.question.target(self.unit, read.reference?)
+    }
+}
+
+/// Whether functions or copies may be inside an entry. Declarations have parameters only.
+fn may_hold_functions(abbreviation: &gimli::Abbreviation) -> bool {
+    match abbreviation.tag() {
+        gimli::DW_TAG_subprogram => !abbreviation
+            .attributes()
+            .iter()
+            .any(|attribute| attribute.name() == gimli::DW_AT_declaration),
+        gimli::DW_TAG_enumeration_type
+        | gimli::DW_TAG_subroutine_type
+        | gimli::DW_TAG_array_type
+        | gimli::DW_TAG_call_site
+        | gimli::DW_TAG_GNU_call_site => false,
+        _ => true,
+    }
 }
 
 /// The attributes that matter.
@@ -249,40 +380,77 @@ struct Read<'a> {
     linkage_name: Option<AttributeValue<'a>>,
     reference: Option<AttributeValue<'a>>,
     line: Option<u64>,
+    sibling: Option<UnitOffset>,
     has_code: bool,
 }
 
 impl<'a> Read<'a> {
-    fn take(&mut self, name: gimli::DwAt, value: impl FnOnce() -> AttributeValue<'a>) {
-        match name {
-            gimli::DW_AT_name => self.name = Some(value()),
+    fn take(&mut self, attribute: &gimli::Attribute<Slice<'a>>) {
+        match attribute.name() {
+            gimli::DW_AT_name => self.name = Some(attribute.value()),
             gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => {
-                self.linkage_name = Some(value());
+                self.linkage_name = Some(attribute.value());
             }
             gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => {
-                self.reference = Some(value());
+                self.reference = Some(attribute.value());
             }
-            gimli::DW_AT_decl_line => self.line = value().udata_value(),
+            gimli::DW_AT_decl_line => self.line = attribute.udata_value(),
             gimli::DW_AT_low_pc | gimli::DW_AT_ranges => self.has_code = true,
+            gimli::DW_AT_sibling => {
+                if let gimli::AttributeValue::UnitRef(sibling) = attribute.value() {
+                    self.sibling = Some(sibling);
+                }
+            }
             _ => {}
         }
     }
 }
 
+impl<'p> Wanted<'p> {
+    pub(super) fn named(pattern: &'p Pattern) -> Wanted<'p> {
+        Wanted::Named {
+            pattern,
+            end: literal_end(pattern.as_str()),
+            may_be_mangled: pattern.as_str().starts_with(['_', '*', '?', '[']),
+        }
+    }
+}
+
 impl Wanted<'_> {
+    /// Whether an attribute of an entry may matter.
+    fn needs(&self, tag: gimli::DwTag, name: gimli::DwAt) -> bool {
+        match name {
+            _ if tag != gimli::DW_TAG_subprogram && tag != gimli::DW_TAG_inlined_subroutine => {
+                false
+            }
+            gimli::DW_AT_abstract_origin => true,
+            _ if tag == gimli::DW_TAG_inlined_subroutine => false,
+            gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => match self {
+                Wanted::Named { may_be_mangled, .. } => *may_be_mangled,
+                Wanted::Same { linkage_name, .. } => linkage_name.is_some(),
+            },
+            gimli::DW_AT_decl_line => matches!(self, Wanted::Same { .. }),
+            gimli::DW_AT_name
+            | gimli::DW_AT_specification
+            | gimli::DW_AT_low_pc
+            | gimli::DW_AT_ranges => true,
+            _ => false,
+        }
+    }
+
     fn is_met<'a>(
         &self,
         question: &Question<'a>,
-        unit: &std::rc::Rc<OpenUnit<'a>>,
-        offset: gimli::UnitOffset,
+        unit: &Rc<OpenUnit<'a>>,
+        offset: UnitOffset,
         read: &Read<'a>,
     ) -> gimli::Result<bool> {
         let is = |value: Option<AttributeValue<'a>>, accepts: &dyn Fn(&str) -> bool| {
             let text = value.and_then(|value| unit.dwarf.attr_string(&unit.unit, value).ok());
             text.is_some_and(|text| std::str::from_utf8(text.slice()).is_ok_and(accepts))
         };
-        let pattern = match self {
-            Wanted::Named(pattern) => pattern,
+        let (pattern, end) = match self {
+            Wanted::Named { pattern, end, .. } => (pattern, end),
             Wanted::Same {
                 linkage_name: Some(wanted),
                 ..
@@ -297,11 +465,10 @@ impl Wanted<'_> {
             return Ok(true);
         }
         // With namespaces: only when the end fits are they looked up.
-        let Some((_, end)) = pattern.as_str().rsplit_once("::") else {
+        let Some(end) = end else {
             return Ok(false);
         };
-        let end = Pattern::new(end);
-        if !is(read.name, &|name| end.matches(name)) {
+        if !is(read.name, &|name| name.ends_with(*end)) {
             return Ok(false);
         }
         let place: Place<'a> = question.entry(unit, offset)?;
@@ -310,4 +477,10 @@ impl Wanted<'_> {
             pattern.matches(&format!("{scope}::{name}"))
         }))
     }
+}
+
+/// What a name without namespaces must end with to fit a pattern with namespaces.
+fn literal_end(pattern: &str) -> Option<&str> {
+    let (_, end) = pattern.rsplit_once("::")?;
+    Some(end.rsplit(['*', '?', ']']).next().unwrap_or(end))
 }

@@ -57,17 +57,30 @@ impl DebugInfo {
         })
     }
 
-    /// Where all units start, in order.
+    /// Where all units of the file start, in order.
     pub(super) fn unit_starts(&self, dwarf: &Dwarf<'_>) -> &[usize] {
         self.unit_starts.get_or_init(|| unit_starts(dwarf))
     }
 
+    /// Where all units of what `dwz` shares start, in order.
+    pub(super) fn supplement_starts(&self, dwarf: &Dwarf<'_>) -> &[usize] {
+        self.supplement_starts.get_or_init(|| unit_starts(dwarf))
+    }
+
     /// Where the unit starts that holds an offset of `.debug_info`.
     pub(super) fn unit_start(&self, dwarf: &Dwarf<'_>, offset: usize) -> Option<usize> {
-        let starts = self.unit_starts(dwarf);
-        let after = starts.partition_point(|start| *start <= offset);
-        starts.get(after.checked_sub(1)?).copied()
+        last_before(self.unit_starts(dwarf), offset)
     }
+
+    /// The same in what `dwz` shares.
+    pub(super) fn supplement_start(&self, dwarf: &Dwarf<'_>, offset: usize) -> Option<usize> {
+        last_before(self.supplement_starts(dwarf), offset)
+    }
+}
+
+fn last_before(starts: &[usize], offset: usize) -> Option<usize> {
+    let after = starts.partition_point(|start| *start <= offset);
+    starts.get(after.checked_sub(1)?).copied()
 }
 
 /// Starts of all units in order; those behind a broken one are not found.

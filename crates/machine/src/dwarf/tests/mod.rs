@@ -1,5 +1,6 @@
 //! DWARF of a small C program, compiled here by the installed compilers in several versions of the format.
 
+mod companions;
 mod inlined;
 mod locations;
 mod types;
