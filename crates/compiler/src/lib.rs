@@ -53,6 +53,8 @@ pub struct Options {
     pub allow_unsafe: bool,
     /// `--test`, `--bench`
     pub mode: Mode,
+    /// Inlined copies of functions are probed too.
+    pub with_inlined: bool,
     /// How much of whole values `call()` copies.
     pub capture: fathom_bpf::capture::Limits,
     /// `--traceable-functions`
@@ -133,6 +135,7 @@ pub fn compile(
         child_path: options.child_path.as_deref(),
         params: &params,
         allow_unsafe: options.allow_unsafe,
+        with_inlined: options.with_inlined,
         mode: options.mode,
         traceable: options.traceable.as_ref(),
         needs: &|probe| needs.get(probe).copied().unwrap_or_default(),

@@ -45,6 +45,8 @@ pub struct Plan<'a> {
     pub started: &'a dyn Fn(Stop),
     /// How much of whole values is copied.
     pub capture: Limits,
+    /// Inlined copies of functions are probed too.
+    pub with_inlined: bool,
     /// Is shown the compiled script before it is loaded; an error ends the run.
     pub inspect: &'a dyn Fn(&Source, &Compiled) -> anyhow::Result<()>,
 }
@@ -195,6 +197,7 @@ fn compile_options(plan: &Plan<'_>, machine: &Machine) -> anyhow::Result<Options
         allow_unsafe: plan.tracing.allow_unsafe,
         traceable: plan.tracing.traceable()?,
         capture: plan.capture,
+        with_inlined: plan.with_inlined,
         mode: match plan.trials {
             Trials::None => Mode::Trace,
             Trials::Tests => Mode::Test,

@@ -28,6 +28,8 @@ pub struct ExpandOptions<'a> {
     pub child_path: Option<&'a str>,
     /// Positional parameters of the script.
     pub params: &'a [String],
+    /// Inlined copies of functions are probed too.
+    pub with_inlined: bool,
     /// `--unsafe`
     pub allow_unsafe: bool,
     /// `--test`, `--bench`

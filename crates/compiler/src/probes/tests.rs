@@ -125,6 +125,7 @@ fn run(machine: &Machine, probes: &str, setup: &Setup) -> Expansion {
     assert!(!parsed.has_errors(), "{:?}", parsed.diagnostics);
     let types = Types::new(machine, &parsed.script.c);
     let options = ExpandOptions {
+        with_inlined: false,
         pid: setup.pid,
         child_pid: None,
         child_path: None,
@@ -644,6 +645,7 @@ fn typed_kernel_arguments_of_this_host() {
         let parsed = fathom_syntax::parse(&format!("{probes} {{}}"), &Default::default());
         let types = Types::new(&machine, &parsed.script.c);
         let options = ExpandOptions {
+            with_inlined: false,
             pid: None,
             child_pid: None,
             child_path: None,

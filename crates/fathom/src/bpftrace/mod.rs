@@ -116,6 +116,7 @@ fn session(
         presenter: None,
         started: &|_| (),
         capture: Default::default(),
+        with_inlined: false,
         inspect: &|source, compiled| stages::show(source, compiled, options),
     };
     Ok(match trace(&plan)? {

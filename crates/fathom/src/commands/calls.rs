@@ -160,6 +160,7 @@ fn answer(args: &Args, script: &str, tracing: &Tracing) -> anyhow::Result<u8> {
             depth: args.depth,
             ..Limits::default()
         },
+        with_inlined: !args.latency,
         inspect: &|_, compiled| {
             coverage.replace(Coverage::of(compiled));
             Ok(())

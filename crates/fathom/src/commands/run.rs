@@ -59,6 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         presenter: None,
         started: &|_| (),
         capture: Default::default(),
+        with_inlined: false,
         inspect: &|_, _| Ok(()),
     };
     Ok(match trace(&plan)? {

@@ -43,6 +43,11 @@ impl TypeGraph {
         None
     }
 
+    /// What the types are written in.
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
     /// The type of that index.
     pub fn get(&self, index: TypeIndex) -> &DebugType {
         self.types.get(index.0 as usize).unwrap_or(&DebugType::Void)

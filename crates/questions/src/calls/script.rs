@@ -103,7 +103,7 @@ fn probe(provider: &str, target: &Target) -> String {
         }
         Place::Line { file, line } => {
             let binary = target.binary.as_deref().unwrap_or_default();
-            format!("{provider}:{}", quoted(&format!("{binary}@{file}:{line}")))
+            format!("{provider}:{}:{line}", quoted(&format!("{binary}@{file}")))
         }
     }
 }

@@ -8,6 +8,7 @@ use fathom_machine::{Address, Pid};
 use fathom_syntax::Diagnostic;
 
 mod go;
+mod inlined;
 mod many;
 mod site;
 
@@ -271,10 +272,15 @@ fn in_binary(
             let (part, name) = (*part, *name);
             let pattern = Pattern::new(name);
             // Go has names such as `main.(*Server).Handle` and `main.Max[...]`.
-            if pattern.is_literal() || elf.find_function(name).is_some() {
-                return single(expander, request, &target, (part, name, *offset, *is_cpp));
+            let is_one = pattern.is_literal() || elf.find_function(name).is_some();
+            let found = match is_one {
+                true => single(expander, request, &target, (part, name, *offset, *is_cpp)),
+                false => many(expander, request, &target, (part, &pattern, *is_cpp)),
+            };
+            if offset.is_some() {
+                return found;
             }
-            many(expander, request, &target, (part, &pattern, *is_cpp))
+            inlined::with_copies(expander, request, &target, (part, &pattern), found)
         }
         Wanted::Address { part, address } => at_address(
             expander,

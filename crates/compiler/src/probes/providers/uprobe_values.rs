@@ -5,8 +5,8 @@ use std::sync::Arc;
 use fathom_bpf::object::Gap;
 use fathom_bpf::shape::ShapeId;
 use fathom_machine::dwarf::{
-    DebugFunction, DebugInfo, Expression, Language, Location, Operation, Presence, TypeGraph,
-    TypeIndex,
+    DebugFunction, DebugInfo, Expression, InlinedCopy, Language, Location, Operation, Presence,
+    TypeGraph, TypeIndex, Variable,
 };
 use fathom_machine::elf::{Elf, Function, SiteCost};
 use fathom_machine::go::CallConvention;
@@ -94,6 +94,61 @@ pub(super) fn at_entry(
         keeps_result,
         ..found
     })
+}
+
+/// The debug information of a binary.
+pub(super) fn debug_information(
+    expander: &Expander<'_>,
+    elf: &Arc<Elf>,
+) -> fathom_machine::Result<Arc<DebugInfo>> {
+    debug_info(expander, elf)
+}
+
+/// The arguments of an inlined copy.
+pub(super) fn of_copy(
+    expander: &Expander<'_>,
+    elf: &Elf,
+    copy: &InlinedCopy,
+    types: &TypeGraph,
+) -> Vec<WholeValue> {
+    let parameters = copy.parameters.iter();
+    let told = parameters.map(|parameter| Told {
+        name: parameter.name.clone(),
+        ty: parameter.type_index,
+        location: parameter.location.clone(),
+    });
+    let told = told.collect();
+    let about = (types, types.language());
+    values(expander, elf, about, copy.entry, told)
+}
+
+/// The variables that exist at an instruction, and have a value there; `Err` says why they are not known.
+pub(super) fn at_line(
+    expander: &Expander<'_>,
+    elf: &Arc<Elf>,
+    (site, line): (Address, Option<u64>),
+) -> Result<Vec<WholeValue>, String> {
+    let info = debug_info(expander, elf).map_err(|error| error.to_string())?;
+    let scope = info.variables_at(site).map_err(|error| error.to_string())?;
+    let scope = scope.ok_or("the debug information describes no function here")?;
+    // Those declared here or below have no value yet.
+    let is_set = |variable: &Variable| match (variable.line, line) {
+        _ if variable.is_parameter => true,
+        (Some(declared), Some(line)) => declared < line,
+        _ => true,
+    };
+    let variables = scope
+        .variables
+        .iter()
+        .filter(|variable| !variable.is_result && is_set(variable));
+    let told = variables.map(|variable| Told {
+        name: variable.name.clone(),
+        ty: variable.type_index,
+        location: variable.location.clone(),
+    });
+    let told = told.collect();
+    let about = (&scope.types, scope.language);
+    Ok(values(expander, elf, about, site, told))
 }
 
 /// Unoptimised code stores its arguments first: they are found behind that.

@@ -150,7 +150,13 @@ pub(super) fn site(
         .filter(|(_, inside)| *inside == 0)
         .map(|(function, _)| function);
     let mut context = context(expander, request, target, function);
-    let shift = add_values(expander, request, target, args_of, &mut context);
+    let shift = match (args_of, target.elf.address_of(FileOffset(start.0 + inside))) {
+        (None, Some(address)) => {
+            add_variables(expander, request, target, (address, name), &mut context);
+            0
+        }
+        _ => add_values(expander, request, target, args_of, &mut context),
+    };
     let offset = match args_of {
         Some(function) if shift != 0 => FileOffset(function.offset.0.saturating_add(shift)),
         _ => FileOffset(start.0.saturating_add(inside)),
@@ -234,6 +240,28 @@ pub(super) fn context(
         }
     }
     context
+}
+
+/// For `call()` inside a function: adds the variables that exist there.
+fn add_variables(
+    expander: &Expander<'_>,
+    request: &Request<'_>,
+    target: &Target<'_>,
+    (address, name): (Address, &str),
+    context: &mut Context,
+) {
+    context.is_line = true;
+    if !request.needs.values {
+        return;
+    }
+    let line = name
+        .rsplit_once(':')
+        .and_then(|(_, line)| line.parse().ok());
+    context.values = Some(uprobe_values::at_line(
+        expander,
+        target.elf,
+        (address, line),
+    ));
 }
 
 /// For `call()`: adds whole values, and gives how far behind the function's start they are to be taken.
