@@ -6,7 +6,7 @@
 use super::{CallConvention, Go, GoVersion};
 use crate::Address;
 use crate::elf::{Elf, Function};
-use iced_x86::{Decoder, DecoderOptions, OpKind, Register};
+use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
 /// Offset of `goid` in `runtime.g` by the first version that has it there. Before 1.9 the struct was another one.
 const GOID_OFFSETS: [(u32, u32); 3] = [(9, 152), (23, 160), (25, 152)];
@@ -74,17 +74,37 @@ fn goid_offset(version: GoVersion) -> Option<u32> {
         .map(|(_, offset)| *offset)
 }
 
-/// The displacement of the first load from `fs`.
+/// The distance at the first use of `fs`: in the instruction, or in a register that was given a constant before.
 fn thread_local_of(function: &Function<'_>) -> Option<i64> {
     let decoder = Decoder::new(64, function.code(), DecoderOptions::NONE);
-    let mut all = decoder.into_iter().take(MAX_INSTRUCTIONS);
-    let found = all.find(|instruction| {
-        instruction.segment_prefix() == Register::FS
-            && (0..instruction.op_count()).any(|i| instruction.op_kind(i) == OpKind::Memory)
-            && instruction.memory_base() == Register::None
-            && instruction.memory_index() == Register::None
-    })?;
-    Some(i64::from(found.memory_displacement64() as i32))
+    let mut constant = None;
+    for instruction in decoder.into_iter().take(MAX_INSTRUCTIONS) {
+        if instruction.segment_prefix() == Register::FS && has_memory(&instruction) {
+            return distance(&instruction, constant);
+        }
+        let is_constant = instruction.mnemonic() == Mnemonic::Mov
+            && instruction.op1_kind() == OpKind::Immediate32to64;
+        if is_constant {
+            constant = Some((instruction.op0_register(), instruction.immediate32to64()));
+        }
+    }
+    None
+}
+
+fn has_memory(instruction: &Instruction) -> bool {
+    (0..instruction.op_count()).any(|i| instruction.op_kind(i) == OpKind::Memory)
+}
+
+fn distance(instruction: &Instruction, constant: Option<(Register, i64)>) -> Option<i64> {
+    let inside = i64::from(instruction.memory_displacement64() as i32);
+    match (instruction.memory_base(), instruction.memory_index()) {
+        (Register::None, Register::None) => Some(inside),
+        (base, Register::None) => {
+            let (_, value) = constant.filter(|(register, _)| *register == base)?;
+            value.checked_add(inside)
+        }
+        _ => None,
+    }
 }
 
 /// Whether the program has thread-local storage of its own, as with C code.
