@@ -141,6 +141,6 @@ fn arguments_and_results_are_those_the_program_prints() {
     );
     let printed = program.trace(&script, &[], "");
     let own = sorted_lines(&printed.own);
-    assert_eq!(own.len(), 720);
+    assert_eq!(own.len(), 880);
     assert_eq!(sorted_lines(&printed.traced), own);
 }

@@ -104,6 +104,13 @@ func (s *Server) Slices(v []int, m map[string]int, f func(int) int, shape Shape)
 }
 
 //go:noinline
+func Blank(_ int, b int, _ string, c int8) int {
+	say("Blank b=%d c=%d", b, c)
+	say("Blank gives %d", b+int(c))
+	return b + int(c)
+}
+
+//go:noinline
 func Max[T int | string](a, b T) T {
 	say("Max a=%v b=%v", a, b)
 	if a > b {
@@ -112,6 +119,18 @@ func Max[T int | string](a, b T) T {
 	}
 	say("Max gives %v", b)
 	return b
+}
+
+type List[T any] struct{ items []T }
+
+//go:noinline
+func (l *List[T]) Push(item T, count int) int {
+	say("Push len=%d item=%v count=%d", len(l.items), item, count)
+	for i := 0; i < count; i++ {
+		l.items = append(l.items, item)
+	}
+	say("Push gives %d", len(l.items))
+	return len(l.items)
 }
 
 func round(id int) {
@@ -123,6 +142,8 @@ func round(id int) {
 	Large(Big{A: id, J: -id, Name: "big"}, id+5)
 	Mixed(1.5, id, 2.5, id*2, complex(1, 2), id*3)
 	server.Slices([]int{id, id + 1, 3}, map[string]int{"x": 7}, func(n int) int { return n * 2 }, Point{2, id})
+	Blank(1, id, "x", int8(-id))
+	(&List[int]{}).Push(id, 3)
 	Max(id, 2)
 	Max("a", "b"+strconv.Itoa(id))
 }

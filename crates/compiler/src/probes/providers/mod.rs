@@ -13,6 +13,7 @@ pub(super) mod trampoline;
 pub(super) mod uprobe;
 mod uprobe_args;
 mod uprobe_go;
+mod uprobe_go_described;
 mod uprobe_values;
 pub(super) mod usdt;
 pub(super) mod watchpoint;

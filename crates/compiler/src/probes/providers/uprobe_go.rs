@@ -10,6 +10,7 @@ use fathom_machine::elf::{Elf, Function};
 use fathom_machine::go::CallConvention;
 
 use super::uprobe_args::debug_info;
+use super::uprobe_go_described;
 use crate::probes::expand::Expander;
 use crate::probes::go_abi::{Assignment, INTEGERS, Piece, Place, Taken, assign};
 use crate::probes::{ArgSource, Argument, registers};
@@ -150,7 +151,7 @@ fn placed(
             function.name()
         ));
     };
-    let described = without_repetitions(described);
+    let mut described = without_repetitions(described);
     let reserved = elf
         .go()
         .and_then(|go| go.function_at(function.address))
@@ -166,8 +167,15 @@ fn placed(
             .unwrap_or(plain),
         _ => plain,
     };
+    let mut is_complete = fits(&assigned);
+    let mut assigned = assigned;
+    let is_on_stack = |piece: &Piece| matches!(piece.place, Place::Stack(_));
+    if !is_complete && !assigned.results.iter().flatten().any(is_on_stack) {
+        assigned.arguments = uprobe_go_described::keep_told(&mut described);
+        is_complete = !assigned.arguments.is_empty();
+    }
     Ok(Placed {
-        is_complete: fits(&assigned),
+        is_complete,
         described,
         assigned,
     })
