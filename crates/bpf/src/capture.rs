@@ -59,6 +59,12 @@ const MAX_IN_PLACE: u32 = 16;
 const MAX_NESTING: u32 = 12;
 /// Links of one node.
 const MAX_LINKS: usize = 256;
+/// Bytes copied of a value whose type only the running program knows, and of what its words may lead to.
+const UNKNOWN_SIZES: [u32; 3] = [64, 128, 64];
+/// Words of it that may be pointers.
+const UNKNOWN_WORDS: [u32; 2] = [6, 4];
+/// Bytes of a type's description that tell which it is.
+const DESCRIPTION: u32 = 32;
 /// Records of a plan.
 const MAX_RECORDS: usize = 4096;
 
@@ -95,6 +101,19 @@ pub struct Plan {
     nodes: Vec<Node>,
     links: Vec<Link>,
     known: HashMap<ShapeId, u32>,
+    /// The node of values of unknown types.
+    unknown: Option<u32>,
+}
+
+/// What a link leads to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Target {
+    /// A value of that shape.
+    Shape(ShapeId),
+    /// A value of a type that only the running program knows.
+    Unknown,
+    /// Bytes without pointers.
+    Plain,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -132,14 +151,20 @@ impl Plan {
             if self.nodes.len() + self.links.len() + found.len() > MAX_RECORDS {
                 found.clear();
             }
-            let first_link = self.links.len() as u32;
+            let mut made = Vec::new();
             for (mut link, target) in found {
-                if let Some(target) = target {
-                    link.node = self.number(target);
-                    waiting.push(target);
+                match target {
+                    Target::Shape(target) => {
+                        link.node = self.number(target);
+                        waiting.push(target);
+                    }
+                    Target::Unknown => link.node = self.unknown_node(),
+                    Target::Plain => {}
                 }
-                self.links.push(link);
+                made.push(link);
             }
+            let first_link = self.links.len() as u32;
+            self.links.extend(made);
             self.nodes[node as usize] = Node {
                 size: shapes.get(shape).size.max(1),
                 first_link,
@@ -189,6 +214,45 @@ impl Plan {
         bytes
     }
 
+    /// Words that look like pointers are followed, those of what they lead to once more.
+    fn unknown_node(&mut self) -> u32 {
+        if let Some(known) = self.unknown {
+            return known;
+        }
+        let inner = self.words_node(
+            UNKNOWN_SIZES[1],
+            UNKNOWN_WORDS[1],
+            (NO_NODE, UNKNOWN_SIZES[2]),
+        );
+        let outer = self.words_node(
+            UNKNOWN_SIZES[0],
+            UNKNOWN_WORDS[0],
+            (inner, UNKNOWN_SIZES[1]),
+        );
+        self.unknown = Some(outer);
+        outer
+    }
+
+    fn words_node(&mut self, size: u32, words: u32, (node, bytes): (u32, u32)) -> u32 {
+        let first_link = self.links.len() as u32;
+        self.links.extend((0..words).map(|word| Link {
+            pointer: word * 8,
+            kind: KIND_FIXED,
+            length: 0,
+            node,
+            size: bytes,
+            limit: 1,
+            addend: 0,
+            cost: 0,
+        }));
+        self.nodes.push(Node {
+            size,
+            first_link,
+            links: words,
+        });
+        self.nodes.len() as u32 - 1
+    }
+
     fn number(&mut self, shape: ShapeId) -> u32 {
         let next = self.nodes.len() as u32;
         let number = *self.known.entry(shape).or_insert(next);
@@ -206,7 +270,7 @@ fn gather(
     offset: u32,
     limits: &Limits,
     nesting: u32,
-    found: &mut Vec<(Link, Option<ShapeId>)>,
+    found: &mut Vec<(Link, Target)>,
 ) {
     if nesting > MAX_NESTING || found.len() > MAX_LINKS {
         return;
@@ -238,6 +302,17 @@ fn gather(
                 inner(variant.shape, 0);
             }
         }
+        ShapeKind::Interface { .. } => {
+            let word = |at: u32, size| Link {
+                pointer: offset + at,
+                size,
+                ..NO_LINK
+            };
+            if offset.saturating_add(16) <= limits.structure {
+                found.push((word(0, DESCRIPTION), Target::Plain));
+                found.push((word(8, UNKNOWN_SIZES[0]), Target::Unknown));
+            }
+        }
         _ => {
             if let Some((mut link, target)) = own_link(shapes, shape, limits) {
                 link.pointer += offset;
@@ -250,18 +325,21 @@ fn gather(
     }
 }
 
+/// A pointer to one byte, at the start.
+const NO_LINK: Link = Link {
+    pointer: 0,
+    kind: KIND_FIXED,
+    length: 0,
+    node: NO_NODE,
+    size: 1,
+    limit: 1,
+    addend: 0,
+    cost: 0,
+};
+
 /// The link of a shape that is a pointer itself.
-fn own_link(shapes: &Shapes, shape: ShapeId, limits: &Limits) -> Option<(Link, Option<ShapeId>)> {
-    let mut link = Link {
-        pointer: 0,
-        kind: KIND_FIXED,
-        length: 0,
-        node: NO_NODE,
-        size: 1,
-        limit: 1,
-        addend: 0,
-        cost: 0,
-    };
+fn own_link(shapes: &Shapes, shape: ShapeId, limits: &Limits) -> Option<(Link, Target)> {
+    let mut link = NO_LINK;
     match &shapes.get(shape).kind {
         ShapeKind::Pointer { to, style, addend } => {
             let target = (*to)?;
@@ -272,7 +350,7 @@ fn own_link(shapes: &Shapes, shape: ShapeId, limits: &Limits) -> Option<(Link, O
             link.size = size.min(limits.structure);
             link.addend = i32::try_from(*addend).ok()?;
             link.cost = u32::from(matches!(style, PointerStyle::Address | PointerStyle::Go));
-            Some((link, Some(target)))
+            Some((link, Target::Shape(target)))
         }
         ShapeKind::Text(text) => {
             link.pointer = text.pointer;
@@ -282,7 +360,7 @@ fn own_link(shapes: &Shapes, shape: ShapeId, limits: &Limits) -> Option<(Link, O
             if let Length::Fixed(count) = text.length {
                 link.limit = count.min(limits.text);
             }
-            Some((link, None))
+            Some((link, Target::Plain))
         }
         ShapeKind::List(list) if list.stride > 0 => {
             link.pointer = list.pointer;
@@ -297,7 +375,7 @@ fn own_link(shapes: &Shapes, shape: ShapeId, limits: &Limits) -> Option<(Link, O
             if let Length::Fixed(count) = list.length {
                 link.limit = count.min(link.limit);
             }
-            Some((link, Some(list.element)))
+            Some((link, Target::Shape(list.element)))
         }
         _ => None,
     }

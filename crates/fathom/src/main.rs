@@ -7,6 +7,7 @@ mod bpftrace;
 mod cli;
 mod commands;
 mod failure;
+mod go_values;
 mod heartbeat;
 mod options;
 mod ready;

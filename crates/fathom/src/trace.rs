@@ -19,6 +19,7 @@ use fathom_runtime::{
 
 use crate::commands;
 use crate::failure::Mistake;
+use crate::go_values::GoValues;
 use crate::heartbeat::Heartbeat;
 use crate::options::{Tracing, program};
 use crate::{ready, refusal};
@@ -177,6 +178,9 @@ fn session_options(
         watched: tracing.dwarf_pid.clone(),
         handle_signals: true,
         allow_unsafe: tracing.allow_unsafe,
+        dynamic_types: Some(Rc::new(GoValues::new(
+            fathom::this_machine().with_debug_folders(tracing.debug_folders()),
+        ))),
         helper_errors: tracing.helper_errors(),
         dry_run: tracing.dry_run,
         verifier_logs: plan.verifier_logs,

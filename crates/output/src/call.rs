@@ -2,7 +2,7 @@
 
 use crate::decode::{DecodeError, read_u32, read_u64, slice};
 use crate::number::append;
-use crate::whole::{Image, Reader, Whole, write_text};
+use crate::whole::{DynamicSource, Image, Reader, Whole, write_text};
 use fathom_bpf::capture::EVENT_HEADER;
 use fathom_bpf::object::{CallMoment, CallValue};
 use fathom_bpf::shape::Shapes;
@@ -30,18 +30,24 @@ pub struct CallRecord {
     pub values: Vec<(String, Whole)>,
 }
 
+/// Index of the attach point that an event is of, and the instruction pointer there.
+pub fn place_of_call(event: &[u8]) -> Result<(u64, u64), DecodeError> {
+    Ok((read_u64(event, 40)?, read_u64(event, 48)?))
+}
+
 /// Reads an event.
 pub fn decode_call(
     event: &[u8],
     moment: CallMoment,
     values: &[CallValue],
     shapes: &Shapes,
+    dynamic: Option<DynamicSource<'_>>,
 ) -> Result<CallRecord, DecodeError> {
     let comm = slice(event, 56, 16)?;
     let end = comm.iter().position(|byte| *byte == 0);
     let comm = &comm[..end.unwrap_or(comm.len())];
     let image = Image::new(event.get(EVENT_HEADER as usize..).unwrap_or_default());
-    let mut reader = Reader::new(shapes, &image);
+    let mut reader = Reader::new(shapes, &image, dynamic);
     let told = values.iter().enumerate().map(|(index, value)| {
         let whole = match (&value.missing, image.root(index as u32 + 1)) {
             (Some(why), _) => Whole::Missing(why.clone()),

@@ -191,7 +191,7 @@ impl Prepared {
             }
             ActionKind::PrintValue { value } => Event::Value(value_of(value, &ctx)?),
             ActionKind::Call { moment, values } => {
-                Event::Call(decode_call(event, *moment, values, shapes)?)
+                Event::Call(decode_call(event, *moment, values, shapes, None)?)
             }
             ActionKind::PrintMap { map, top, divisor } => Event::PrintMap {
                 map: *map,

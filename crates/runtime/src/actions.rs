@@ -8,10 +8,14 @@ use crate::output::{Output, position};
 use crate::script_table::ScriptTable;
 use crate::symbols::Symbols;
 use fathom_bpf::map::{MapRole, ScriptMap, Storage};
-use fathom_bpf::object::{Action, ActionKind, FormatSink};
+use fathom_bpf::object::{
+    Action, ActionKind, AttachPoint, CallMoment, CallValue, FormatSink, Place,
+};
 use fathom_bpf::{Field, Layout, MapId, Object};
+use fathom_output::call::place_of_call;
 use fathom_output::decode::STRING_CUT;
 use fathom_output::time::strftime;
+use fathom_output::whole::{DynamicSource, DynamicTypes, ProgramPlace};
 use fathom_output::{
     DecodeContext, FormatPlan, MapOptions, MapSnapshot, MapView, Message, Resolver, Unset, Value,
     decode_call, decode_field,
@@ -21,6 +25,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 /// Strings that `join` puts together at most, whatever an event claims.
 const MAX_JOINED: u32 = 1024;
@@ -48,6 +53,7 @@ pub(crate) struct Actions<'a> {
     /// Formats by action; `None` for other kinds.
     plans: Vec<Option<FormatPlan>>,
     is_unsafe_allowed: bool,
+    dynamic_types: Option<Rc<dyn DynamicTypes>>,
     packet_files: PacketFiles,
     /// Maps that had a value until `zero()`.
     zeroed: HashSet<MapId>,
@@ -61,6 +67,7 @@ impl<'a> Actions<'a> {
         tables: &'a [Table<'a>],
         symbols: &'a Symbols<'a>,
         is_unsafe_allowed: bool,
+        dynamic_types: Option<Rc<dyn DynamicTypes>>,
     ) -> Result<Actions<'a>> {
         let plan = |action: &Action| match &action.kind {
             ActionKind::Format { format, args, .. } => {
@@ -76,6 +83,7 @@ impl<'a> Actions<'a> {
             symbols,
             plans: object.actions.iter().map(plan).collect::<Result<_>>()?,
             is_unsafe_allowed,
+            dynamic_types,
             packet_files: PacketFiles::default(),
             zeroed: HashSet::new(),
             malformed: 0,
@@ -102,18 +110,7 @@ impl<'a> Actions<'a> {
                     output.tell(&Message::Value(&value))?;
                 }
             }
-            ActionKind::Call { moment, values } => {
-                match decode_call(event, *moment, values, &object.shapes) {
-                    Ok(call) => {
-                        let points = &object.attach_points;
-                        let point = points.get(usize::try_from(call.point).unwrap_or(usize::MAX));
-                        let probe = point.map_or("", |point| point.name.as_str());
-                        let call = &call;
-                        output.tell(&Message::Call { call, probe })?;
-                    }
-                    Err(_) => self.malformed += 1,
-                }
-            }
+            ActionKind::Call { moment, values } => self.call(*moment, values, event, output)?,
             ActionKind::PrintMap { map, top, divisor } => {
                 self.print_map(
                     *map,
@@ -177,6 +174,41 @@ impl<'a> Actions<'a> {
             }
         }
         Ok(Asked::Nothing)
+    }
+
+    /// Shows a call or a return.
+    fn call(
+        &mut self,
+        moment: CallMoment,
+        values: &[CallValue],
+        event: &[u8],
+        output: &mut Output<'_>,
+    ) -> Result<()> {
+        let object = self.object;
+        let (point, instruction) = place_of_call(event).unwrap_or((u64::MAX, 0));
+        let point = usize::try_from(point)
+            .ok()
+            .and_then(|point| object.attach_points.get(point));
+        let mut offsets = Vec::new();
+        let path = point.and_then(|point| sites(object, point, &mut offsets));
+        let dynamic = match (&self.dynamic_types, path) {
+            (Some(types), Some(path)) => Some(DynamicSource {
+                types: types.as_ref(),
+                program: ProgramPlace {
+                    path,
+                    offsets: &offsets,
+                    instruction,
+                },
+            }),
+            _ => None,
+        };
+        let Ok(call) = decode_call(event, moment, values, &object.shapes, dynamic) else {
+            self.malformed += 1;
+            return Ok(());
+        };
+        let call = &call;
+        let probe = point.map_or("", |point| point.name.as_str());
+        output.tell(&Message::Call { call, probe })
     }
 
     fn format(
@@ -522,5 +554,31 @@ mod tests {
         assert_eq!(strings(1).join(&event, " "), b"ls");
         assert_eq!(strings(16).join(&event[..36], " "), b"ls");
         assert_eq!(strings(16).join(&event[..4], " "), b"");
+    }
+}
+
+/// The file of a probe in user space, and where in it the probe is.
+fn sites<'o>(
+    object: &'o Object,
+    point: &'o AttachPoint,
+    offsets: &mut Vec<u64>,
+) -> Option<&'o str> {
+    match &point.place {
+        Place::Uprobe { path, site, .. } => {
+            offsets.push(site.offset);
+            Some(path)
+        }
+        Place::UprobeMulti { path, sites, .. } => {
+            offsets.extend(sites.iter().map(|site| site.offset));
+            Some(path)
+        }
+        Place::Member { of } => match &object.attach_points.get(*of as usize)?.place {
+            Place::UprobeMulti { path, sites, .. } => {
+                offsets.extend(sites.iter().map(|site| site.offset));
+                Some(path)
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }

@@ -37,6 +37,7 @@ mod uapi;
 
 pub use debug::GraphId;
 pub use named::{DEFAULT_STACK_LIMIT, TypeofFn, language_type};
+pub use shapes::whole_shapes;
 
 use std::cell::{OnceCell, Ref, RefCell, RefMut};
 use std::collections::HashMap;

@@ -8,6 +8,7 @@ mod canonical;
 mod expression;
 mod frame;
 mod function;
+mod go_types;
 mod graph;
 mod inlined;
 mod line;
@@ -70,6 +71,7 @@ pub struct DebugInfo {
     /// By start of the unit.
     outlines: Mutex<HashMap<question::Spot, Arc<outline::Outline>>>,
     signatures: Mutex<HashMap<question::File, Arc<open::Signatures>>>,
+    go_types: OnceLock<go_types::GoTypeIndex>,
     eh_frame: OnceLock<Vec<u8>>,
     eh_frame_index: OnceLock<frame::FrameIndex>,
     debug_frame_index: OnceLock<frame::FrameIndex>,
@@ -95,6 +97,7 @@ impl DebugInfo {
             companions,
             index: OnceLock::new(),
             scanned: OnceLock::new(),
+            go_types: OnceLock::new(),
             unit_starts: OnceLock::new(),
             supplement_starts: OnceLock::new(),
             outlines: Mutex::default(),

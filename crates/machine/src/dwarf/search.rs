@@ -111,7 +111,7 @@ impl DebugInfo {
     }
 
     /// Units of the file itself and of what is shared between files.
-    fn all_units(&self, question: &Question<'_>) -> Vec<Spot> {
+    pub(super) fn all_units(&self, question: &Question<'_>) -> Vec<Spot> {
         let in_file = |file| {
             move |offset: &usize| Spot {
                 file,

@@ -2,11 +2,13 @@
 //!
 //! The bytes are claims: wherever they do not fit, the value says so instead of guessing.
 
+mod dynamic;
 mod image;
 mod json;
 mod read;
 mod text;
 
+pub use dynamic::{DynamicSource, DynamicType, DynamicTypes, ProgramPlace};
 pub use image::{Chunk, Image};
 pub use json::write_json;
 pub use read::{Reader, UNKNOWN_ADDRESS};

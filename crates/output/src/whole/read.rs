@@ -1,6 +1,6 @@
 //! Memory by a shape → [`Whole`].
 
-use super::{Chunk, Image, Whole};
+use super::{Chunk, DynamicSource, DynamicType, Image, Whole};
 use crate::resolve::LocalZone;
 use crate::time::strftime_in;
 use fathom_bpf::object::Gap;
@@ -22,6 +22,7 @@ const MAX_FLAGS: usize = 32;
 pub struct Reader<'a> {
     shapes: &'a Shapes,
     image: &'a Image<'a>,
+    dynamic: Option<DynamicSource<'a>>,
     /// Values that may still be made.
     left: u32,
     /// Parts of the argument at hand that are not there.
@@ -73,10 +74,15 @@ fn signed(number: u64, size: u32) -> i64 {
 
 impl<'a> Reader<'a> {
     /// For the values of one event.
-    pub fn new(shapes: &'a Shapes, image: &'a Image<'a>) -> Reader<'a> {
+    pub fn new(
+        shapes: &'a Shapes,
+        image: &'a Image<'a>,
+        dynamic: Option<DynamicSource<'a>>,
+    ) -> Reader<'a> {
         Reader {
             shapes,
             image,
+            dynamic,
             left: MAX_VALUES,
             gaps: &[],
             path: Vec::new(),
@@ -139,11 +145,7 @@ impl<'a> Reader<'a> {
             ShapeKind::Variants { tag, variants } => {
                 self.variant(tag.as_ref(), variants, place, nesting)
             }
-            ShapeKind::Interface { .. } => match place.number(8, 8) {
-                Some(0) => Whole::Null("nil"),
-                Some(address) => Whole::Address(address),
-                None => not_copied(),
-            },
+            ShapeKind::Interface { has_methods } => self.interface(*has_methods, place, nesting),
             ShapeKind::GoTime => go_time(place),
             ShapeKind::Opaque(why) => Whole::Missing(why.clone()),
         }
@@ -201,6 +203,65 @@ impl<'a> Reader<'a> {
                 shows_address: style == PointerStyle::Address,
             },
         }
+    }
+
+    /// A value of a type that the running program tells.
+    fn interface(&mut self, has_methods: bool, place: Place<'a>, nesting: u32) -> Whole {
+        let (Some(table), Some(data)) = (place.number(0, 8), place.number(8, 8)) else {
+            return not_copied();
+        };
+        if table == 0 {
+            return Whole::Null("nil");
+        }
+        // An itab has the type behind the interface's (Go's runtime/runtime2.go, internal/abi/iface.go).
+        let description = match has_methods {
+            true => self.image.at(table).and_then(|itab| {
+                let word = itab.bytes.get(8..)?.first_chunk::<8>()?;
+                Some(u64::from_le_bytes(*word))
+            }),
+            false => Some(table),
+        };
+        let found = description.and_then(|address| {
+            let source = self.dynamic?;
+            source.types.find(&source.program, address)
+        });
+        let Some(found) = found else {
+            return Whole::Address(data);
+        };
+        let value = match found.is_pointer {
+            true => self.elsewhere(&found, place.at(8), nesting),
+            false => match self.image.at(data) {
+                Some(chunk) if !chunk.is_fault => {
+                    let there = Place {
+                        bytes: chunk.bytes,
+                        address: data,
+                        in_root: None,
+                    };
+                    self.elsewhere(&found, there, nesting)
+                }
+                _ => not_copied(),
+            },
+        };
+        Whole::Typed {
+            name: found.name.clone(),
+            value: Box::new(value),
+        }
+    }
+
+    /// Reads by shapes of another table.
+    fn elsewhere(&mut self, found: &DynamicType, place: Place<'a>, nesting: u32) -> Whole {
+        let image = Image::clone(self.image);
+        let mut reader = Reader {
+            shapes: &found.shapes,
+            image: &image,
+            dynamic: self.dynamic,
+            left: self.left,
+            gaps: &[],
+            path: Vec::new(),
+        };
+        let value = reader.value(found.shape, place, nesting + 1);
+        self.left = reader.left;
+        value
     }
 
     fn text(&self, text: &Text, place: Place<'a>) -> Whole {

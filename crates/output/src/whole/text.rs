@@ -37,20 +37,23 @@ pub fn write_text(value: &Whole, out: &mut Vec<u8>) {
                 _ => write_text(parts, out),
             }
         }
-        Whole::Typed { name, value } => {
-            out.extend_from_slice(name.as_bytes());
-            let is_bracketed = matches!(**value, Whole::Struct { .. } | Whole::Tuple(_));
-            if !is_bracketed {
-                out.push(b'(');
-            }
-            write_text(value, out);
-            if !is_bracketed {
-                out.push(b')');
-            }
-        }
+        Whole::Typed { name, value } => write_typed(name, value, out),
         Whole::Moment(text) => out.extend_from_slice(text.as_bytes()),
         Whole::Missing(why) => append(out, format_args!("<{why}>")),
     }
+}
+
+/// `main.Point{X: 1}`, `&main.MyErr{Code: 7}`, `int(42)`.
+fn write_typed(name: &str, value: &Whole, out: &mut Vec<u8>) {
+    if let (Some(target), Whole::Pointer { to, .. }) = (name.strip_prefix('*'), value) {
+        out.push(b'&');
+        return write_typed(target, to, out);
+    }
+    out.extend_from_slice(name.as_bytes());
+    let is_bracketed = matches!(value, Whole::Struct { .. } | Whole::Tuple(_));
+    out.extend_from_slice(if is_bracketed { b"" } else { b"(" });
+    write_text(value, out);
+    out.extend_from_slice(if is_bracketed { b"" } else { b")" });
 }
 
 fn write_items(items: &[Whole], out: &mut Vec<u8>) {

@@ -3,6 +3,8 @@
 use crate::attach::AttachFailure;
 use crate::child::Child;
 use crate::progress::Progress;
+use fathom_output::whole::DynamicTypes;
+use std::rc::Rc;
 
 /// How a session is to run.
 #[derive(Debug, Default)]
@@ -15,6 +17,8 @@ pub struct Options {
     pub handle_signals: bool,
     /// `system()` runs commands.
     pub allow_unsafe: bool,
+    /// Finds types that only running programs know, for `call()`.
+    pub dynamic_types: Option<Rc<dyn DynamicTypes>>,
     /// Which failures of helpers are told.
     pub helper_errors: HelperErrorLevel,
     /// Attach, say so, and leave: nothing of the script runs.

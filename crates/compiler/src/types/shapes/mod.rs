@@ -38,18 +38,37 @@ impl Types<'_> {
         language: Language,
         types: impl IntoIterator<Item = TypeIndex>,
     ) -> Vec<ShapeId> {
-        let mut shapes = self.shapes_mut();
-        let mut maker = Maker {
-            graph,
-            language,
-            shapes: &mut shapes,
-            known: HashMap::new(),
-            waiting: Vec::new(),
-        };
-        let ids = types.into_iter().map(|ty| maker.shape(ty)).collect();
-        maker.finish();
-        ids
+        add(&mut self.shapes_mut(), graph, language, types)
     }
+}
+
+/// The shapes of types that no script names.
+pub fn whole_shapes(
+    graph: &TypeGraph,
+    language: Language,
+    types: impl IntoIterator<Item = TypeIndex>,
+) -> (Shapes, Vec<ShapeId>) {
+    let mut shapes = Shapes::default();
+    let ids = add(&mut shapes, graph, language, types);
+    (shapes, ids)
+}
+
+fn add(
+    shapes: &mut Shapes,
+    graph: &TypeGraph,
+    language: Language,
+    types: impl IntoIterator<Item = TypeIndex>,
+) -> Vec<ShapeId> {
+    let mut maker = Maker {
+        graph,
+        language,
+        shapes,
+        known: HashMap::new(),
+        waiting: Vec::new(),
+    };
+    let ids = types.into_iter().map(|ty| maker.shape(ty)).collect();
+    maker.finish();
+    ids
 }
 
 /// Turns types of one graph into shapes.
