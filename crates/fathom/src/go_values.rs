@@ -1,10 +1,8 @@
 //! Types of values in Go's interfaces, found in the debug information when they are first met.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fathom_compiler::types::whole_shapes;
 use fathom_machine::dwarf::{DebugInfo, GoKind, Language};
@@ -19,7 +17,7 @@ const DESCRIPTIONS: &str = "runtime.types";
 #[derive(Debug)]
 pub struct GoValues {
     machine: Machine,
-    files: RefCell<HashMap<PathBuf, Option<Rc<File>>>>,
+    files: Mutex<HashMap<PathBuf, Option<Arc<File>>>>,
 }
 
 #[derive(Debug)]
@@ -28,7 +26,7 @@ struct File {
     info: DebugInfo,
     /// Address of the first description.
     start: u64,
-    known: RefCell<HashMap<u64, Option<Rc<DynamicType>>>>,
+    known: Mutex<HashMap<u64, Option<Arc<DynamicType>>>>,
 }
 
 impl GoValues {
@@ -36,18 +34,16 @@ impl GoValues {
     pub fn new(machine: Machine) -> GoValues {
         GoValues {
             machine,
-            files: RefCell::default(),
+            files: Mutex::default(),
         }
     }
 
-    fn file(&self, path: &Path) -> Option<Rc<File>> {
-        if let Some(known) = self.files.borrow().get(path) {
+    fn file(&self, path: &Path) -> Option<Arc<File>> {
+        if let Some(known) = lock(&self.files).get(path) {
             return known.clone();
         }
-        let opened = self.open(path).map(Rc::new);
-        self.files
-            .borrow_mut()
-            .insert(path.to_path_buf(), opened.clone());
+        let opened = self.open(path).map(Arc::new);
+        lock(&self.files).insert(path.to_path_buf(), opened.clone());
         opened
     }
 
@@ -60,21 +56,21 @@ impl GoValues {
             elf,
             info,
             start,
-            known: RefCell::default(),
+            known: Mutex::default(),
         })
     }
 }
 
 impl DynamicTypes for GoValues {
-    fn find(&self, program: &ProgramPlace<'_>, description: u64) -> Option<Rc<DynamicType>> {
+    fn find(&self, program: &ProgramPlace<'_>, description: u64) -> Option<Arc<DynamicType>> {
         let file = self.file(Path::new(program.path))?;
         let loaded = file.start.checked_add(file.load_bias(program)?)?;
         let offset = description.checked_sub(loaded)?;
-        if let Some(known) = file.known.borrow().get(&offset) {
+        if let Some(known) = lock(&file.known).get(&offset) {
             return known.clone();
         }
-        let found = file.read(offset).map(Rc::new);
-        file.known.borrow_mut().insert(offset, found.clone());
+        let found = file.read(offset).map(Arc::new);
+        lock(&file.known).insert(offset, found.clone());
         found
     }
 }
@@ -100,7 +96,7 @@ impl File {
         Some(DynamicType {
             name: graph.name(index),
             shape: *ids.first()?,
-            shapes: Rc::new(shapes),
+            shapes: Arc::new(shapes),
             is_pointer: matches!(
                 kind,
                 Some(
@@ -113,4 +109,9 @@ impl File {
             ),
         })
     }
+}
+
+/// A panic elsewhere leaves what was found.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

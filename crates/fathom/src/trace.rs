@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::Write;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::Context;
 use fathom::{Loaded, Source};
@@ -178,7 +179,7 @@ fn session_options(
         watched: tracing.dwarf_pid.clone(),
         handle_signals: true,
         allow_unsafe: tracing.allow_unsafe,
-        dynamic_types: Some(Rc::new(GoValues::new(
+        dynamic_types: Some(Arc::new(GoValues::new(
             fathom::this_machine().with_debug_folders(tracing.debug_folders()),
         ))),
         helper_errors: tracing.helper_errors(),

@@ -25,7 +25,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Strings that `join` puts together at most, whatever an event claims.
 const MAX_JOINED: u32 = 1024;
@@ -53,7 +53,7 @@ pub(crate) struct Actions<'a> {
     /// Formats by action; `None` for other kinds.
     plans: Vec<Option<FormatPlan>>,
     is_unsafe_allowed: bool,
-    dynamic_types: Option<Rc<dyn DynamicTypes>>,
+    dynamic_types: Option<Arc<dyn DynamicTypes>>,
     packet_files: PacketFiles,
     /// Maps that had a value until `zero()`.
     zeroed: HashSet<MapId>,
@@ -67,7 +67,7 @@ impl<'a> Actions<'a> {
         tables: &'a [Table<'a>],
         symbols: &'a Symbols<'a>,
         is_unsafe_allowed: bool,
-        dynamic_types: Option<Rc<dyn DynamicTypes>>,
+        dynamic_types: Option<Arc<dyn DynamicTypes>>,
     ) -> Result<Actions<'a>> {
         let plan = |action: &Action| match &action.kind {
             ActionKind::Format { format, args, .. } => {
@@ -508,6 +508,32 @@ impl JoinedStrings {
     }
 }
 
+/// The file of a probe in user space, and where in it the probe is.
+fn sites<'o>(
+    object: &'o Object,
+    point: &'o AttachPoint,
+    offsets: &mut Vec<u64>,
+) -> Option<&'o str> {
+    match &point.place {
+        Place::Uprobe { path, site, .. } => {
+            offsets.push(site.offset);
+            Some(path)
+        }
+        Place::UprobeMulti { path, sites, .. } => {
+            offsets.extend(sites.iter().map(|site| site.offset));
+            Some(path)
+        }
+        Place::Member { of } => match &object.attach_points.get(*of as usize)?.place {
+            Place::UprobeMulti { path, sites, .. } => {
+                offsets.extend(sites.iter().map(|site| site.offset));
+                Some(path)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -554,31 +580,5 @@ mod tests {
         assert_eq!(strings(1).join(&event, " "), b"ls");
         assert_eq!(strings(16).join(&event[..36], " "), b"ls");
         assert_eq!(strings(16).join(&event[..4], " "), b"");
-    }
-}
-
-/// The file of a probe in user space, and where in it the probe is.
-fn sites<'o>(
-    object: &'o Object,
-    point: &'o AttachPoint,
-    offsets: &mut Vec<u64>,
-) -> Option<&'o str> {
-    match &point.place {
-        Place::Uprobe { path, site, .. } => {
-            offsets.push(site.offset);
-            Some(path)
-        }
-        Place::UprobeMulti { path, sites, .. } => {
-            offsets.extend(sites.iter().map(|site| site.offset));
-            Some(path)
-        }
-        Place::Member { of } => match &object.attach_points.get(*of as usize)?.place {
-            Place::UprobeMulti { path, sites, .. } => {
-                offsets.extend(sites.iter().map(|site| site.offset));
-                Some(path)
-            }
-            _ => None,
-        },
-        _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Types that only the running program knows: of values in Go's interfaces.
 
 use fathom_bpf::shape::{ShapeId, Shapes};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A type that was found.
 #[derive(Clone, Debug)]
@@ -9,7 +9,7 @@ pub struct DynamicType {
     /// As in the source.
     pub name: String,
     /// What its values look like.
-    pub shapes: Rc<Shapes>,
+    pub shapes: Arc<Shapes>,
     /// Which of the shapes.
     pub shape: ShapeId,
     /// The value itself is a pointer, and lies in the interface.
@@ -17,9 +17,9 @@ pub struct DynamicType {
 }
 
 /// Finds types by the address of their description in a process.
-pub trait DynamicTypes: std::fmt::Debug {
+pub trait DynamicTypes: std::fmt::Debug + Send + Sync {
     /// The type that a process describes there.
-    fn find(&self, program: &ProgramPlace<'_>, description: u64) -> Option<Rc<DynamicType>>;
+    fn find(&self, program: &ProgramPlace<'_>, description: u64) -> Option<Arc<DynamicType>>;
 }
 
 /// Where in a program an event is from; tells which file's types are meant, and where it is loaded.

@@ -4,7 +4,7 @@ use crate::attach::AttachFailure;
 use crate::child::Child;
 use crate::progress::Progress;
 use fathom_output::whole::DynamicTypes;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// How a session is to run.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Options {
     /// `system()` runs commands.
     pub allow_unsafe: bool,
     /// Finds types that only running programs know, for `call()`.
-    pub dynamic_types: Option<Rc<dyn DynamicTypes>>,
+    pub dynamic_types: Option<Arc<dyn DynamicTypes>>,
     /// Which failures of helpers are told.
     pub helper_errors: HelperErrorLevel,
     /// Attach, say so, and leave: nothing of the script runs.
