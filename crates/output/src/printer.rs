@@ -107,6 +107,13 @@ pub enum Message<'a> {
     },
     /// The buffer was full.
     LostEvents(u64),
+    /// The kernel came by a probe and did not run its program.
+    MissedHits {
+        /// Its name.
+        probe: &'a str,
+        /// How often.
+        hits: u64,
+    },
     /// So many `test:` probes are about to run.
     Tests(usize),
     /// One of them starts.

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | [`perf`] | interval, profile, software, hardware, watchpoint |
 //! | [`tracepoint`] | tracepoint, raw tracepoint |
-//! | [`kprobe`] | kprobe, kretprobe, kprobe.multi |
+//! | [`kprobe`] | kprobe, kretprobe (by a [`definition`] where it can be), kprobe.multi |
 //! | [`uprobe`] | uprobe, uretprobe, usdt, uprobe.multi |
 //! | [`trampoline`] | fentry, fexit, iter |
 //! | [`packet`] | xdp, tc |
 //!
 //! `begin`, `end`, `self`, `test` and `bench` are not attached: the session runs them by hand.
 
+mod definition;
 mod failure;
 mod kprobe;
 mod multi;
@@ -25,6 +26,7 @@ pub use failure::AttachFailure;
 use crate::load::Loaded;
 use crate::progress::{Progress, Step};
 use crate::sys::fork::Guard;
+use definition::Definitions;
 use failure::Refusal;
 use fathom_bpf::object::{AttachPoint, Place};
 use fathom_bpf::{Object, ProgramKind};
@@ -60,6 +62,8 @@ pub(crate) struct Attacher<'a> {
     /// Software, hardware and profile events are counted in this process only.
     pub(crate) pid: Option<u32>,
     pub(crate) cpus: OnceCell<Vec<u32>>,
+    /// For return probes that remember many pending calls.
+    definitions: Option<Definitions>,
 }
 
 /// What became of the attach points.
@@ -67,6 +71,8 @@ pub(crate) struct Attacher<'a> {
 pub(crate) struct Attached {
     /// In order of the object.
     pub(crate) attachments: Vec<(usize, Attachment)>,
+    /// What some of them are attached to: dropped after them.
+    definitions: Option<Definitions>,
     /// How many places fire now.
     pub(crate) count: usize,
     /// Which do not.
@@ -81,6 +87,7 @@ impl Attached {
     /// Takes all programs off.
     pub(crate) fn detach(&mut self) {
         self.attachments.clear();
+        self.definitions = None;
     }
 }
 
@@ -126,6 +133,7 @@ impl<'a> Attacher<'a> {
             machine,
             pid,
             cpus: OnceCell::new(),
+            definitions: None,
         }
     }
 
@@ -141,7 +149,8 @@ impl<'a> Attacher<'a> {
     }
 
     /// Attaches every place that is attached at all.
-    pub(crate) fn attach_all(&self, progress: &Progress) -> Attached {
+    pub(crate) fn attach_all(mut self, progress: &Progress) -> Attached {
+        self.definitions = Definitions::prepare(&self);
         let mut attached = Attached::default();
         let mut firing_patterns = HashSet::new();
         let total = self.object.attach_points.len();
@@ -181,6 +190,7 @@ impl<'a> Attacher<'a> {
         }
         let is_partial = |failure: &AttachFailure| firing_patterns.contains(&failure.span);
         attached.may_go_on = attached.failures.iter().all(is_partial);
+        attached.definitions = self.definitions;
         attached
     }
 

@@ -6,6 +6,7 @@
 
 mod events;
 mod helper_errors;
+mod misses;
 mod options;
 mod trials;
 mod watch;
@@ -29,6 +30,7 @@ use fathom_bpf::{MapId, Object};
 use fathom_machine::Machine;
 use fathom_output::Message;
 use helper_errors::HelperErrors;
+use misses::Misses;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -105,6 +107,7 @@ impl<'m> Session<'m> {
             events: Events::new(object, &self.loaded, self.machine)?,
             helper_errors: HelperErrors::new(object, self.options.helper_errors),
             lost: 0,
+            misses: Misses::default(),
             attached: Attached::default(),
             exit_code: None,
             output,
@@ -126,6 +129,7 @@ struct Run<'a, 'o> {
     helper_errors: HelperErrors,
     /// Lost events that were told.
     lost: u64,
+    misses: Misses,
     attached: Attached,
     /// Set by `exit()`.
     exit_code: Option<i32>,
@@ -319,6 +323,9 @@ impl Run<'_, '_> {
     fn finish(&mut self, options: &mut Options) -> Result<Outcome> {
         let count = self.attached.attachments.len();
         options.progress.tell(Step::Detach(count));
+        if !options.dry_run {
+            self.tell_misses()?;
+        }
         self.attached.detach();
         options.progress.tell(Step::Detached);
         options.target = Target::None;
@@ -349,6 +356,7 @@ impl Run<'_, '_> {
         Outcome {
             exit_code,
             lost_events: self.lost,
+            missed_hits: self.misses.total(),
             malformed_events: self.actions.malformed,
             failures: std::mem::take(&mut self.attached.failures),
             pins: std::mem::take(&mut self.attached.pins),
@@ -376,8 +384,11 @@ impl Run<'_, '_> {
 
     /// Lost events and failed helpers: counted by programs, told from time to time and at the end.
     fn tell_losses(&mut self, urgency: Urgency) -> Result<()> {
-        if urgency == Urgency::WhenDue && !self.helper_errors.is_due() {
-            return Ok(());
+        if urgency == Urgency::WhenDue {
+            if !self.helper_errors.is_due() {
+                return Ok(());
+            }
+            self.tell_misses()?;
         }
         let lost = self.events.lost(self.tables)?;
         if lost > self.lost {
@@ -386,6 +397,12 @@ impl Run<'_, '_> {
         }
         self.helper_errors
             .tell(self.object, self.tables, self.output)
+    }
+
+    /// Hits of probes at which no program ran: as long as the probes are on.
+    fn tell_misses(&mut self) -> Result<()> {
+        self.misses
+            .tell(self.object, self.loaded, &self.attached, self.output)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod capability;
 pub mod fork;
 pub mod inquiry;
 pub mod memory;
+pub mod misses;
 pub mod net;
 pub mod perf;
 pub mod poll;

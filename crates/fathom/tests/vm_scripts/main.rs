@@ -5,5 +5,6 @@
 mod events;
 mod functions;
 mod harness;
+mod losses;
 mod older;
 mod programs;

@@ -50,6 +50,12 @@ pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>)
                 format_args!("{{\"type\": \"lost_events\", \"data\": {{\"events\": {count}}}}}\n"),
             );
         }
+        Message::MissedHits { probe, hits } => {
+            write_head("missed_hits", out);
+            out.extend_from_slice(b"{\"probe\": ");
+            write_string(probe.as_bytes(), out);
+            append(out, format_args!(", \"hits\": {hits}}}}}\n"));
+        }
         Message::TestResult(result) => {
             write_named("test_result", result.name, out);
             let duration = result.duration_ns / 1000;

@@ -58,6 +58,11 @@ pub(super) fn write(message: &Message<'_>, style: &TextStyle, out: &mut Vec<u8>)
             append(out, format_args!("Lost {count} events\n"));
             return Stream::Error;
         }
+        Message::MissedHits { probe, hits } => {
+            let plural = if hits == 1 { "" } else { "s" };
+            append(out, format_args!("Missed {hits} hit{plural} of {probe}\n"));
+            return Stream::Error;
+        }
         Message::Tests(_)
         | Message::TestStart(_)
         | Message::TestResult(_)

@@ -28,6 +28,13 @@ pub(super) fn one(
     point: &AttachPoint,
     spot: Spot<'_>,
 ) -> Result<Outcome, Refusal> {
+    if spot.on_return
+        && let Some(definitions) = &attacher.definitions
+        && let Ok(attachment) =
+            definitions.attach(attacher, program, point, &symbol_or_address(spot.function))
+    {
+        return Ok(Outcome::one(attachment));
+    }
     let Ok(pmu) = attacher.machine.probe_pmu("kprobe") else {
         return Err(no_kprobes());
     };
@@ -58,13 +65,23 @@ fn no_kprobes() -> Refusal {
     )
 }
 
-/// `name`, or `module:name` where the kernel wants to be told.
 fn symbol(function: &KernelFunction) -> Result<CString, Refusal> {
-    let name = match &function.module {
+    CString::new(qualified(function)).map_err(|_| Refusal::new("a NUL byte in its name"))
+}
+
+/// `name`, or `module:name` where the kernel wants to be told.
+fn qualified(function: &KernelFunction) -> String {
+    match &function.module {
         Some(module) if module != "vmlinux" => format!("{module}:{}", function.name),
         _ => function.name.clone(),
-    };
-    CString::new(name).map_err(|_| Refusal::new("a NUL byte in its name"))
+    }
+}
+
+fn symbol_or_address(function: &KernelFunction) -> String {
+    match function.address {
+        Some(address) => format!("{address:#x}"),
+        None => qualified(function),
+    }
 }
 
 fn refusal(error: io::Error) -> Refusal {

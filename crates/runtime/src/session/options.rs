@@ -98,6 +98,8 @@ pub struct Outcome {
     pub exit_code: i32,
     /// Events that did not fit into the buffer.
     pub lost_events: u64,
+    /// Hits of probes at which the kernel did not run the program.
+    pub missed_hits: u64,
     /// Events whose bytes made no sense.
     pub malformed_events: u64,
     /// Places that could not be attached although `missing_probes` let it pass.
