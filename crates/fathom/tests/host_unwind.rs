@@ -24,25 +24,30 @@ struct Target {
     _folder: tempfile::TempDir,
 }
 
+/// A program without frame pointers. `None`: not root, and said so.
+fn compiled(text: &str, flags: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
+    // SAFETY: takes nothing and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: needs root");
+        return None;
+    }
+    let folder = tempfile::tempdir().expect("a folder for the program");
+    let (source, path) = (folder.path().join("deep.c"), folder.path().join("deep"));
+    std::fs::write(&source, text).expect("the source can be written");
+    let compiled = Command::new("cc")
+        .args(["-O1", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
+        .args(flags)
+        .arg("-o")
+        .args([&path, &source])
+        .status()
+        .expect("there is a C compiler");
+    assert!(compiled.success());
+    Some((folder, path))
+}
+
 impl Target {
-    /// `None`: not root, and said so.
     fn start(flags: &[&str]) -> Option<Target> {
-        // SAFETY: takes nothing and cannot fail.
-        if unsafe { libc::geteuid() } != 0 {
-            println!("skipped: needs root");
-            return None;
-        }
-        let folder = tempfile::tempdir().expect("a folder for the program");
-        let (source, path) = (folder.path().join("deep.c"), folder.path().join("deep"));
-        std::fs::write(&source, PROGRAM).expect("the source can be written");
-        let compiled = Command::new("cc")
-            .args(["-O1", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
-            .args(flags)
-            .arg("-o")
-            .args([&path, &source])
-            .status()
-            .expect("there is a C compiler");
-        assert!(compiled.success());
+        let (folder, path) = compiled(PROGRAM, flags)?;
         let child = Command::new(&path).spawn().expect("the program starts");
         Some(Target {
             child,
@@ -147,4 +152,45 @@ fn any_process_is_walked_once_it_was_seen() {
     };
     let text = target.trace_all("uprobe:PROGRAM:innermost");
     assert!(has_callers(&text), "{text}");
+}
+
+/// Calls malloc(3) from a constructor and from `main`, and ends.
+const SHORT_PROGRAM: &str = r"
+#include <stdlib.h>
+volatile long sink;
+__attribute__((noinline)) long innermost(void) { void *p = malloc(7777); sink += (long)p; return sink; }
+__attribute__((noinline)) long recursive(long n) { return n > 0 ? recursive(n - 1) + sink : innermost() + 1; }
+__attribute__((constructor)) static void constructor(void) { sink += recursive(2); }
+int main(void) { sink += recursive(2); }
+";
+
+#[test]
+fn a_command_is_walked_from_its_first_call_on() {
+    for flags in [&[][..], &["-static"]] {
+        let Some((_folder, path)) = compiled(SHORT_PROGRAM, flags) else {
+            return;
+        };
+        // In a static program the function is its own.
+        let path = path.display().to_string();
+        let malloc = match flags {
+            [] => "libc:malloc".to_owned(),
+            _ => format!("{path}:malloc"),
+        };
+        let script = format!(
+            "uprobe:{malloc} /pid == cpid && arg0 == 7777/ {{ print(dw_ustack); printf(\"]:\"); }}"
+        );
+        let output = Command::new(env!("CARGO_BIN_EXE_fathom"))
+            .args(["run", "-q", "-e", &script, "-c", &path])
+            .env("BPFTRACE_SHOW_DEBUG_INFO", "0")
+            .stdin(Stdio::null())
+            .output()
+            .expect("the fathom command starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let stacks: Vec<Vec<&str>> = text.split("]:").map(names).collect();
+        for caller in ["constructor", "main"] {
+            let wanted = ["innermost", "recursive", "recursive", "recursive", caller];
+            let is_there = |stack: &Vec<&str>| stack.get(1..6) == Some(&wanted[..]);
+            assert!(stacks.iter().any(is_there), "{flags:?}: {caller}: {text}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod events;
 mod helper_errors;
 mod misses;
 mod options;
+mod startup;
 mod trials;
 mod watch;
 
@@ -169,7 +170,7 @@ impl Run<'_, '_> {
         self.output.attached(count)?;
         if !is_over && !options.dry_run && self.waits_for_events() {
             if let Target::Child(child) = &mut options.target {
-                child.release()?;
+                self.release(child)?;
             }
             self.watch_events(&mut watch)?;
         }

@@ -12,6 +12,7 @@ pub mod net;
 pub mod perf;
 pub mod poll;
 pub mod signal;
+pub mod startup;
 pub mod time;
 
 use std::io;
