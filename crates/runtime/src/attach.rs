@@ -12,6 +12,7 @@
 //! `begin`, `end`, `self`, `test` and `bench` are not attached: the session runs them by hand.
 
 mod definition;
+mod detach;
 mod failure;
 mod kprobe;
 mod multi;
@@ -81,14 +82,6 @@ pub(crate) struct Attached {
     pub(crate) may_go_on: bool,
     /// Where iterators were pinned.
     pub(crate) pins: Vec<String>,
-}
-
-impl Attached {
-    /// Takes all programs off.
-    pub(crate) fn detach(&mut self) {
-        self.attachments.clear();
-        self.definitions = None;
-    }
 }
 
 /// Attachments of one place.

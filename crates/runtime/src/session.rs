@@ -327,11 +327,12 @@ impl Run<'_, '_> {
         if !options.dry_run {
             self.tell_misses()?;
         }
-        self.attached.detach();
+        self.attached.take_programs_off();
         options.progress.tell(Step::Detached);
         options.target = Target::None;
         if options.dry_run {
             self.output.flush()?;
+            self.let_events_go(options);
             return Ok(self.outcome(0));
         }
         let exit_code = match self.exit_code.take() {
@@ -350,7 +351,16 @@ impl Run<'_, '_> {
         self.tell_losses(Urgency::Now)?;
         self.print_maps()?;
         self.output.flush()?;
+        self.let_events_go(options);
         Ok(self.outcome(exit_code))
+    }
+
+    /// Closes what programs were attached to: with many tracepoints slow enough that results come before it.
+    fn let_events_go(&mut self, options: &Options) {
+        let count = self.attached.attachments.len();
+        options.progress.tell(Step::Detach(count));
+        self.attached.detach();
+        options.progress.tell(Step::Detached);
     }
 
     fn outcome(&mut self, exit_code: i32) -> Outcome {
