@@ -26,13 +26,17 @@ fn waiters(return_probe: &str) -> Ran {
     during(&script, "/usr/bin/python3 -I -S /tmp/waiters.py")
 }
 
-/// What `fathom` said it missed of the probe.
+/// What `fathom` said it missed of the probe, or of the link in which it comes first.
 fn missed(ran: &Ran, probe: &str) -> u64 {
     let lines = ran
         .err
         .lines()
-        .filter(|line| line.ends_with(&format!(" of {probe}")));
-    let numbers = lines.filter_map(|line| line.strip_prefix("Missed ")?.split(' ').next());
+        .filter_map(|line| line.strip_prefix("Missed "));
+    let numbers = lines.filter_map(|line| {
+        let (number, rest) = line.split_once(' ')?;
+        let name = rest.split_once(" of ")?.1;
+        (name.split(' ').next() == Some(probe)).then_some(number)
+    });
     numbers
         .map(|number| number.parse::<u64>().expect("a number"))
         .sum()
@@ -89,7 +93,8 @@ fn missed_returns_are_counted_where_the_kernel_counts_them() {
         let lost = ran.count("@calls") - ran.count("@returns");
         let missed = missed(&ran, "kretprobe:hrtimer_nanosleep");
         if kernel_is(6, 7) {
-            assert_eq!(missed, lost, "{}{}", ran.out, ran.err);
+            // Others wait in that function too.
+            assert!(missed >= lost, "{}{}", ran.out, ran.err);
         } else {
             assert_eq!(missed, 0, "{}", ran.err);
         }
