@@ -61,6 +61,8 @@ const OP_EXIT: u8 = 2;
 pub struct Startup {
     pid: u32,
     deadline: Instant,
+    /// It is stopped, as was noted: with the signal that it gets when it goes on, or 0.
+    held: Option<i32>,
 }
 
 impl Startup {
@@ -70,19 +72,19 @@ impl Startup {
         Ok(Startup {
             pid,
             deadline: Instant::now() + LIMIT,
+            held: None,
         })
     }
 
     /// Calls `look` whenever code was mapped, until `is_loader` says no of the place of a system call.
     pub fn run<E>(
-        self,
+        mut self,
         mut look: impl FnMut() -> Result<(), E>,
         mut is_loader: impl FnMut(u64) -> bool,
     ) -> Result<(), E> {
         let mut maps_code = false;
         let mut is_seen = false;
-        loop {
-            let mut signal = 0;
+        while Instant::now() < self.deadline {
             match self.next_stop() {
                 Stop::Exec => {
                     look()?;
@@ -101,39 +103,48 @@ impl Startup {
                         look()?;
                     }
                 }
-                Stop::Call => {}
-                Stop::Signal(number) => signal = number,
-                Stop::Stopped | Stop::Ended | Stop::None => return Ok(()),
+                Stop::Call | Stop::Signal(_) => {}
+                Stop::Stopped | Stop::Ended | Stop::None => break,
             }
+            let signal = self.held.take().unwrap_or(0);
             if request(SYSCALL, self.pid, 0, signal as usize).is_err() {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     /// Waits until the child stops, or too long.
-    fn next_stop(&self) -> Stop {
+    fn next_stop(&mut self) -> Stop {
         loop {
-            match stop_of(self.pid) {
-                Stop::None if Instant::now() > self.deadline => return Stop::None,
-                Stop::None => std::thread::sleep(PAUSE),
-                stop => return stop,
-            }
+            let stop = stop_of(self.pid);
+            self.held = match stop {
+                Stop::None if Instant::now() < self.deadline => {
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+                Stop::None | Stop::Ended => None,
+                Stop::Signal(number) => Some(number),
+                Stop::Exec | Stop::Call | Stop::Stopped => Some(0),
+            };
+            return stop;
         }
     }
 }
 
 impl Drop for Startup {
+    /// Only a child that is stopped can be let go. A signal that stopped it is not taken from it.
     fn drop(&mut self) {
-        if request(DETACH, self.pid, 0, 0).is_ok() || request(INTERRUPT, self.pid, 0, 0).is_err() {
-            return;
+        if self.held.is_none() && request(INTERRUPT, self.pid, 0, 0).is_ok() {
+            // However long it takes: at its next signal a child that is still followed would stop for ever.
+            self.deadline = Instant::now();
+            while self.next_stop() == Stop::None {
+                std::thread::sleep(PAUSE);
+            }
         }
-        // It ran: only a child that is stopped can be let go.
-        let deadline = Instant::now() + LIMIT;
-        while stop_of(self.pid) == Stop::None && Instant::now() < deadline {
-            std::thread::sleep(PAUSE);
+        if let Some(signal) = self.held {
+            let _ = request(DETACH, self.pid, 0, signal as usize);
         }
-        let _ = request(DETACH, self.pid, 0, 0);
     }
 }
 
