@@ -4,10 +4,14 @@ use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Addresses of the frames.
 const TO: [u8; 6] = [2, 0, 0, 0, 0, 0xb];
 const FROM: [u8; 6] = [2, 0, 0, 0, 0, 0xa];
+
+/// Longest wait for what must come.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What is printed of each frame; absent headers are zero.
 const FIELDS: &str = "printf(\"%d %x %d | %s %s %d %d | %s %s %d %d | %d %d %x | %d %d | %d %d | %d\\n\", \
@@ -114,10 +118,28 @@ fn in_namespace(test: impl FnOnce() + Send + 'static) {
             ip(&format!("link set {device} addrgenmode none"));
             ip(&format!("link set {device} arp off up"));
         }
+        ["va", "vb"].into_iter().for_each(wait_until_up);
         test();
     });
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
+    }
+}
+
+/// The first one of a pair is set up without a carrier. The kernel gives it a queue a moment after it has one, and throws away
+/// what is sent before.
+fn wait_until_up(device: &str) {
+    let started = Instant::now();
+    loop {
+        let output = Command::new("ip")
+            .args(["-oneline", "link", "show", device])
+            .output();
+        let output = output.expect("iproute2 is installed");
+        let text = String::from_utf8_lossy(&output.stdout);
+        if text.contains(" state UP ") {
+            return;
+        }
+        assert!(started.elapsed() < LIMIT, "{text}");
     }
 }
 
@@ -131,10 +153,12 @@ fn ip(arguments: &str) {
     );
 }
 
-/// Starts a script and waits until it is attached.
+/// Starts a script and waits until it is attached. It ends in time, even when what it waits for does not come.
 fn start(script: &str) -> Child {
+    let seconds = LIMIT.as_secs();
+    let bounded = format!("{script} interval:s:{seconds} {{ print(\"too late\"); exit(); }}");
     let mut child = Command::new(env!("CARGO_BIN_EXE_fathom"))
-        .args(["run", "-e", script])
+        .args(["run", "-e", &bounded])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
