@@ -16,7 +16,7 @@ impl Checker<'_, '_> {
     /// Checks an expression; problems are reported and give [`Type::Error`].
     pub fn expr(&mut self, expr: &ast::Expr) -> Expr {
         let value = self.plain_expr(expr);
-        self.go_text(value)
+        self.counted_text(value)
     }
 
     fn plain_expr(&mut self, expr: &ast::Expr) -> Expr {

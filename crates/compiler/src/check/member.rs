@@ -41,7 +41,7 @@ impl Checker<'_, '_> {
             return self.value_of_argument(&result, expr.span);
         }
         let mut base_expr = self.expr(base);
-        if let Some(string) = self.go_string_behind(&base_expr, field) {
+        if let Some(string) = self.string_behind(&base_expr, field) {
             base_expr = string;
         }
         self.member_of(base_expr, base.span, field, expr.span)

@@ -63,6 +63,7 @@ impl Lowerer<'_, '_> {
             }
             ArgSource::Memory { .. } => self.memory_argument(argument),
             ArgSource::Pieces(pieces) => self.pieces(pieces, &argument.ty),
+            ArgSource::Located { location, site } => self.located(location, *site, &argument.ty),
             ArgSource::Unreadable(why) => unreachable!("lower: {}: {why}", argument.name),
             ArgSource::Register {
                 offset,
@@ -200,7 +201,7 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    fn extended(&mut self, value: Value, size: u32, signed: bool) -> Value {
+    pub(super) fn extended(&mut self, value: Value, size: u32, signed: bool) -> Value {
         match Width::from_bytes(size) {
             Some(Width::B8) | None => value,
             Some(from) => self.b.emit(Op::Extend {

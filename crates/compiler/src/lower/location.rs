@@ -1,17 +1,20 @@
 //! Values of a traced program where its debug information says they are: in registers, in memory, in pieces.
 
-use fathom_machine::dwarf::{BinaryOperation, Expression, Operation, UnaryOperation};
+use fathom_machine::dwarf::{BinaryOperation, Expression, Location, Operation, UnaryOperation};
 
-use super::Lowerer;
+use super::{Lowerer, Rvalue, is_register};
 use crate::ir::{BinaryOp, Compare, Memory, Op, Value, Width};
 use crate::probes::register_offset;
-use crate::ty::Space;
+use crate::ty::{Space, Type};
 
 /// Registers in DWARF's order (System V ABI for x86-64, figure 3.36).
 const REGISTERS: [&str; 17] = [
     "ax", "dx", "cx", "bx", "si", "di", "bp", "sp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
     "r15", "ip",
 ];
+
+/// DWARF's number of the instruction pointer.
+const INSTRUCTION_POINTER: u16 = 16;
 
 impl Lowerer<'_, '_> {
     /// A register of the traced program by DWARF's number.
@@ -128,6 +131,49 @@ impl Lowerer<'_, '_> {
             UnaryOperation::Negate => self.b.emit(Op::Negate { value }),
             UnaryOperation::Not => self.b.binary(BinaryOp::Xor, value, -1),
             UnaryOperation::Absolute => self.amount(value),
+        }
+    }
+
+    /// The address at which a program's file is loaded, at a site of that address in the file; 0 where it does not matter.
+    pub(super) fn load_bias(&mut self, site: Option<u64>) -> Value {
+        match site {
+            Some(site) => {
+                let ip = self.debug_register(INSTRUCTION_POINTER);
+                self.plus(ip, (site as i64).wrapping_neg())
+            }
+            None => self.b.constant(0),
+        }
+    }
+
+    /// A value of that type.
+    pub(super) fn located(&mut self, location: &Location, site: Option<u64>, ty: &Type) -> Rvalue {
+        let bias = self.load_bias(site);
+        let (size, signed) = match is_register(ty) {
+            true => self.scalar_size(ty),
+            false => (self.size_of(ty), false),
+        };
+        if let Location::Memory(expression) = location {
+            let address = self.evaluate(expression, bias);
+            let space = Space::User;
+            return match is_register(ty) {
+                true => Rvalue::Scalar(self.read_remote_scalar(address, space, size, signed)),
+                false => Rvalue::Remote { address, space },
+            };
+        }
+        let word = match location {
+            Location::Register(number) => Some(self.debug_register(*number)),
+            Location::Value(expression) => Some(self.evaluate(expression, bias)),
+            _ => None,
+        };
+        if let Some(word) = word.filter(|_| is_register(ty)) {
+            return Rvalue::Scalar(self.extended(word, size, signed));
+        }
+        let bytes = size.next_multiple_of(8).max(8);
+        let place = self.temporary(bytes, "an argument");
+        self.value_at_hand(location, place, bytes, bias);
+        match is_register(ty) {
+            true => Rvalue::Scalar(self.load_scalar(place, ty)),
+            false => Rvalue::Bytes(place),
         }
     }
 }

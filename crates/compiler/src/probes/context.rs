@@ -163,6 +163,13 @@ pub enum ArgSource {
     Pieces(Vec<(u32, ArgSource)>),
     /// It cannot be had, and why.
     Unreadable(String),
+    /// Where debug information says. `site`: of the attach point in the file, when that depends on where the file is loaded.
+    Located {
+        /// There.
+        location: Location,
+        /// See above.
+        site: Option<u64>,
+    },
     /// A constant (USDT).
     Constant(i64),
     /// Result of a kernel helper that takes only the context (`bpf_get_func_ret` …) is not used: fexit results are context words.

@@ -285,7 +285,7 @@ impl Lowerer<'_, '_> {
         let size = shapes.get(value.shape).size;
         let node = draft.plan.node(&shapes, value.shape, &draft.area.limits);
         drop(shapes);
-        let bias = self.load_bias(value);
+        let bias = self.load_bias(value.site);
         if let Location::Memory(expression) = &value.location {
             let address = match value.is_kept {
                 true => self.kept_result(draft.frame),
@@ -327,19 +327,14 @@ impl Lowerer<'_, '_> {
         draft.cursor = start + bytes;
     }
 
-    /// The address at which the program's file is loaded.
-    fn load_bias(&mut self, value: &WholeValue) -> Value {
-        match value.site {
-            Some(site) => {
-                let ip = self.debug_register(16);
-                self.plus(ip, (site as i64).wrapping_neg())
-            }
-            None => self.b.constant(0),
-        }
-    }
-
     /// Writes `bytes` bytes, a multiple of 8, of a value that is not as a whole in memory.
-    fn value_at_hand(&mut self, location: &Location, to: Place, bytes: u32, bias: Value) {
+    pub(in crate::lower) fn value_at_hand(
+        &mut self,
+        location: &Location,
+        to: Place,
+        bytes: u32,
+        bias: Value,
+    ) {
         match location {
             Location::Register(number) => {
                 let value = self.debug_register(*number);

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use fathom_bpf::object::Gap;
-use fathom_bpf::shape::ShapeId;
 use fathom_machine::dwarf::{
-    DebugFunction, DebugInfo, Expression, InlinedCopy, Language, Location, Operation, Presence,
-    TypeGraph, TypeIndex, Variable,
+    DebugFunction, DebugInfo, Expression, InlinedCopy, Language, Location, Operation, Parameter,
+    Presence, TypeGraph, TypeIndex, Variable,
 };
 use fathom_machine::elf::{Elf, Function, SiteCost};
 use fathom_machine::go::CallConvention;
@@ -17,6 +16,8 @@ use super::uprobe_go;
 use crate::probes::context::WholeValue;
 use crate::probes::expand::Expander;
 use crate::probes::results::{self, ResultPlace};
+use crate::probes::{ArgSource, Argument};
+use crate::ty::Type;
 
 /// `endbr64`, with which functions start where jumps are checked.
 const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
@@ -24,20 +25,30 @@ const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 /// Why most values are missing.
 const OPTIMISED_OUT: &str = "optimised out";
 
-/// Where to probe for a function's arguments, and what they are there.
-pub(super) struct EntryValues {
+/// Where to probe for a function's arguments, and where they are there.
+pub(super) struct Entry {
     /// Bytes behind the function's start.
     pub(super) shift: u64,
     /// The canonical frame address there; `None` where the stack pointer plus 8 is it.
     pub(super) frame: Option<Expression>,
     /// See [`Context::keeps_result`](crate::probes::Context::keeps_result).
     pub(super) keeps_result: bool,
-    /// In order.
-    pub(super) values: Vec<WholeValue>,
+    /// The arguments, in order.
+    pub(super) told: Told,
 }
 
-/// A value before it has a shape.
-struct Told {
+/// Values at an instruction, by debug information.
+pub(super) struct Told {
+    values: Vec<Value>,
+    types: TypeGraph,
+    language: Language,
+    /// Address of the instruction in the file.
+    site: Address,
+    is_kept: bool,
+}
+
+/// A value, before it has a type of the language or a shape.
+struct Value {
     name: String,
     ty: TypeIndex,
     location: Location,
@@ -48,13 +59,13 @@ pub(super) fn at_entry(
     expander: &Expander<'_>,
     elf: &Arc<Elf>,
     function: &Function<'_>,
-) -> Result<EntryValues, String> {
+) -> Result<Entry, String> {
     if let Some(convention) = go_convention(elf, function) {
-        return Ok(EntryValues {
+        return Ok(Entry {
             shift: 0,
             frame: None,
             keeps_result: false,
-            values: go_values(expander, elf, function, (convention, false))?,
+            told: go_values(expander, elf, function, (convention, false))?,
         });
     }
     let (info, described) = describe(expander, elf, function)?;
@@ -62,38 +73,43 @@ pub(super) fn at_entry(
     let keeps_result = result.is_some_and(|result| {
         results::place(&described.types, result, described.language) == ResultPlace::Kept
     });
-    let found = match behind_prologue(expander, elf, &info, &described) {
-        Some(found) => found,
-        None => {
-            let parameters = described.parameters.iter();
-            let told = parameters
-                .filter(|parameter| !parameter.is_result)
-                .map(|parameter| Told {
-                    name: parameter.name.clone(),
-                    ty: parameter.type_index,
-                    location: parameter.location.clone(),
-                })
-                .collect();
-            let shift = cheaper_start(elf, function);
-            let site = Address(function.address.0 + shift);
-            EntryValues {
-                shift,
-                keeps_result: false,
-                frame: None,
-                values: values(
-                    expander,
-                    elf,
-                    (&described.types, described.language),
-                    site,
-                    told,
-                ),
-            }
-        }
-    };
-    Ok(EntryValues {
+    let found = behind_prologue(&info, &described);
+    let found = found.unwrap_or_else(|| at_start(elf, function, described));
+    Ok(Entry {
         keeps_result,
         ..found
     })
+}
+
+/// Optimised code has its arguments where the function starts.
+fn at_start(elf: &Elf, function: &Function<'_>, described: DebugFunction) -> Entry {
+    let parameters = described.parameters.into_iter();
+    let values = parameters
+        .filter(|parameter| !parameter.is_result)
+        .map(|parameter| Value {
+            location: match parameter.presence {
+                Presence::Located if !parameter.is_valid_at_entry => {
+                    Location::Unreadable("not yet stored where the function starts".to_owned())
+                }
+                _ => parameter.location,
+            },
+            name: parameter.name,
+            ty: parameter.type_index,
+        })
+        .collect();
+    let shift = cheaper_start(elf, function);
+    Entry {
+        shift,
+        keeps_result: false,
+        frame: None,
+        told: Told {
+            values,
+            types: described.types,
+            language: described.language,
+            site: Address(function.address.0 + shift),
+            is_kept: false,
+        },
+    }
 }
 
 /// The debug information of a binary.
@@ -105,21 +121,20 @@ pub(super) fn debug_information(
 }
 
 /// The arguments of an inlined copy.
-pub(super) fn of_copy(
-    expander: &Expander<'_>,
-    elf: &Elf,
-    copy: &InlinedCopy,
-    types: &TypeGraph,
-) -> Vec<WholeValue> {
+pub(super) fn of_copy(copy: &InlinedCopy, types: &TypeGraph) -> Told {
     let parameters = copy.parameters.iter();
-    let told = parameters.map(|parameter| Told {
+    let values = parameters.map(|parameter| Value {
         name: parameter.name.clone(),
         ty: parameter.type_index,
         location: parameter.location.clone(),
     });
-    let told = told.collect();
-    let about = (types, types.language());
-    values(expander, elf, about, copy.entry, told)
+    Told {
+        values: values.collect(),
+        language: types.language(),
+        types: types.clone(),
+        site: copy.entry,
+        is_kept: false,
+    }
 }
 
 /// The variables that exist at an instruction, and have a value there; `Err` says why they are not known.
@@ -127,7 +142,7 @@ pub(super) fn at_line(
     expander: &Expander<'_>,
     elf: &Arc<Elf>,
     (site, line): (Address, Option<u64>),
-) -> Result<Vec<WholeValue>, String> {
+) -> Result<Told, String> {
     let info = debug_info(expander, elf).map_err(|error| error.to_string())?;
     let scope = info.variables_at(site).map_err(|error| error.to_string())?;
     let scope = scope.ok_or("the debug information describes no function here")?;
@@ -139,26 +154,30 @@ pub(super) fn at_line(
     };
     let variables = scope
         .variables
-        .iter()
+        .into_iter()
         .filter(|variable| !variable.is_result && is_set(variable));
-    let told = variables.map(|variable| Told {
-        name: variable.name.clone(),
-        ty: variable.type_index,
-        location: variable.location.clone(),
-    });
-    let told = told.collect();
-    let about = (&scope.types, scope.language);
-    Ok(values(expander, elf, about, site, told))
+    Ok(Told {
+        values: variables.map(Value::from).collect(),
+        types: scope.types,
+        language: scope.language,
+        site,
+        is_kept: false,
+    })
+}
+
+impl From<Variable> for Value {
+    fn from(variable: Variable) -> Value {
+        Value {
+            name: variable.name,
+            ty: variable.type_index,
+            location: variable.location,
+        }
+    }
 }
 
 /// Unoptimised code stores its arguments first: they are found behind that.
-fn behind_prologue(
-    expander: &Expander<'_>,
-    elf: &Elf,
-    info: &DebugInfo,
-    described: &DebugFunction,
-) -> Option<EntryValues> {
-    let is_stored = |parameter: &fathom_machine::dwarf::Parameter| {
+fn behind_prologue(info: &DebugInfo, described: &DebugFunction) -> Option<Entry> {
+    let is_stored = |parameter: &Parameter| {
         parameter.presence == Presence::Located && !parameter.is_valid_at_entry
     };
     if !described.parameters.iter().any(is_stored) {
@@ -167,21 +186,20 @@ fn behind_prologue(
     let site = info.after_prologue(described.address).ok().flatten()?;
     let frame = info.canonical_frame_address(site)?;
     let scope = info.variables_at(site).ok().flatten()?;
-    let parameters = scope.variables.iter().filter(|variable| {
+    let parameters = scope.variables.into_iter().filter(|variable| {
         variable.is_parameter && !variable.is_result && variable.inlined.is_none()
     });
-    let told = parameters
-        .map(|variable| Told {
-            name: variable.name.clone(),
-            ty: variable.type_index,
-            location: variable.location.clone(),
-        })
-        .collect();
-    Some(EntryValues {
+    Some(Entry {
         shift: site.0.checked_sub(described.address.0)?,
         frame: Some(frame),
         keeps_result: false,
-        values: values(expander, elf, (&scope.types, scope.language), site, told),
+        told: Told {
+            values: parameters.map(Value::from).collect(),
+            types: scope.types,
+            language: scope.language,
+            site,
+            is_kept: false,
+        },
     })
 }
 
@@ -190,30 +208,30 @@ pub(super) fn at_return(
     expander: &Expander<'_>,
     elf: &Arc<Elf>,
     function: &Function<'_>,
-) -> Result<Vec<WholeValue>, String> {
+) -> Result<Told, String> {
     if let Some(convention) = go_convention(elf, function) {
         return go_values(expander, elf, function, (convention, true));
     }
     let (_, described) = describe(expander, elf, function)?;
-    let Some(result) = described.return_type else {
-        return Ok(Vec::new());
-    };
-    let place = results::place(&described.types, result, described.language);
-    let is_kept = place == ResultPlace::Kept;
-    let told = Told {
+    let place = described
+        .return_type
+        .map(|result| results::place(&described.types, result, described.language));
+    let is_kept = place == Some(ResultPlace::Kept);
+    let result = described.return_type.zip(place).map(|(ty, place)| Value {
         name: String::new(),
-        ty: result,
+        ty,
         location: match place {
             ResultPlace::At(location) => location,
             ResultPlace::Kept => Location::Memory(Expression::default()),
         },
-    };
-    let about = (&described.types, described.language);
-    let mut found = values(expander, elf, about, function.address, vec![told]);
-    for value in &mut found {
-        value.is_kept = is_kept;
-    }
-    Ok(found)
+    });
+    Ok(Told {
+        values: result.into_iter().collect(),
+        types: described.types,
+        language: described.language,
+        site: function.address,
+        is_kept,
+    })
 }
 
 /// How a function of Go takes its arguments; `None` for all others.
@@ -226,18 +244,22 @@ fn go_values(
     elf: &Arc<Elf>,
     function: &Function<'_>,
     about: (CallConvention, bool),
-) -> Result<Vec<WholeValue>, String> {
+) -> Result<Told, String> {
     let (types, located) = uprobe_go::located(expander, elf, function, about)?;
     // The dictionary of a generic function is no argument of the source.
     let shown = located.into_iter().filter(|value| value.name != ".dict");
-    let told = shown.map(|value| Told {
+    let values = shown.map(|value| Value {
         name: value.name,
         ty: value.ty,
         location: value.location,
     });
-    let told = told.collect();
-    let about = (&types, Language::Go);
-    Ok(values(expander, elf, about, function.address, told))
+    Ok(Told {
+        values: values.collect(),
+        types,
+        language: Language::Go,
+        site: function.address,
+        is_kept: false,
+    })
 }
 
 fn describe(
@@ -257,39 +279,85 @@ fn describe(
     }
 }
 
-fn values(
-    expander: &Expander<'_>,
-    elf: &Elf,
-    (types, language): (&TypeGraph, Language),
-    site: Address,
-    told: Vec<Told>,
-) -> Vec<WholeValue> {
-    let indices = told.iter().map(|value| value.ty);
-    let shapes = expander.types.add_shapes(types, language, indices);
-    let sized = told.into_iter().zip(shapes);
-    sized
-        .map(|(value, shape)| whole(expander, elf, site, value, shape))
-        .collect()
-}
+impl Told {
+    /// For `call()`.
+    pub(super) fn whole(&self, expander: &Expander<'_>, elf: &Elf) -> Vec<WholeValue> {
+        let types = self.values.iter().map(|value| value.ty);
+        let shapes = expander.types.add_shapes(&self.types, self.language, types);
+        let values = self.values.iter().zip(shapes);
+        let whole = values.map(|(value, shape)| {
+            let size = expander.types.shapes().get(shape).size;
+            WholeValue {
+                name: value.name.clone(),
+                shape,
+                missing: missing(&value.location),
+                gaps: gaps(&value.location, size),
+                site: self.moved_site(elf, &value.location),
+                is_kept: self.is_kept,
+                size,
+                location: value.location.clone(),
+            }
+        });
+        whole.collect()
+    }
 
-fn whole(
-    expander: &Expander<'_>,
-    elf: &Elf,
-    site: Address,
-    told: Told,
-    shape: ShapeId,
-) -> WholeValue {
-    let size = expander.types.shapes().get(shape).size;
-    let is_moved = elf.is_position_independent() && depends_on_load(&told.location);
-    WholeValue {
-        name: told.name,
-        shape,
-        missing: missing(&told.location),
-        gaps: gaps(&told.location, size),
-        site: is_moved.then_some(site.0),
-        is_kept: false,
-        size,
-        location: told.location,
+    /// For `args.NAME`.
+    pub(super) fn arguments(&self, expander: &Expander<'_>, elf: &Elf) -> Vec<Argument> {
+        let graph = expander.types.add_graph(self.types.clone());
+        let binary = elf.path().to_string_lossy();
+        let values = self.values.iter().enumerate();
+        let arguments = values.map(|(number, value)| {
+            let ty = expander.types.debug_type(graph, value.ty, &binary);
+            Argument {
+                name: match value.name.is_empty() {
+                    true => format!("arg{number}"),
+                    false => value.name.clone(),
+                },
+                source: match &ty {
+                    Type::Opaque(name) => ArgSource::Unreadable(format!(
+                        "values of type `{name}` are not supported; `call()` shows them"
+                    )),
+                    _ => self.source(elf, &value.location),
+                },
+                ty,
+            }
+        });
+        arguments.collect()
+    }
+
+    /// For `retval`; `None` for nothing, and where it is better taken as a number.
+    pub(super) fn result(&self, expander: &Expander<'_>, elf: &Elf) -> Option<Argument> {
+        let mut all = self.arguments(expander, elf).into_iter();
+        let only = all.next().filter(|_| all.len() == 0 && !self.is_kept)?;
+        if matches!(only.source, ArgSource::Unreadable(_)) {
+            return None;
+        }
+        Some(Argument {
+            name: "retval".to_owned(),
+            ..only
+        })
+    }
+
+    fn source(&self, elf: &Elf, location: &Location) -> ArgSource {
+        let gone = missing(location).or_else(|| {
+            let gaps = gaps(location, 0);
+            gaps.into_iter()
+                .next()
+                .map(|gap| format!("partly {}", gap.why))
+        });
+        match gone {
+            Some(why) => ArgSource::Unreadable(format!("it is {why}")),
+            None => ArgSource::Located {
+                location: location.clone(),
+                site: self.moved_site(elf, location),
+            },
+        }
+    }
+
+    /// Where the values are told, if that depends on where the file is loaded.
+    fn moved_site(&self, elf: &Elf, location: &Location) -> Option<u64> {
+        let is_moved = elf.is_position_independent() && depends_on_load(location);
+        is_moved.then_some(self.site.0)
     }
 }
 

@@ -46,8 +46,8 @@ pub(super) fn with_copies(
         context.is_user = true;
         context.is_line = true;
         if request.needs.values {
-            let values = uprobe_values::of_copy(expander, target.elf, copy, &inlined.types);
-            context.values = Some(Ok(values));
+            let told = uprobe_values::of_copy(copy, &inlined.types);
+            context.values = Some(Ok(told.whole(expander, target.elf)));
         }
         let place = Place::Uprobe {
             path: target.binary.path.to_string_lossy().into_owned(),

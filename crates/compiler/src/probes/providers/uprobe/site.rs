@@ -9,7 +9,7 @@ use fathom_syntax::Diagnostic;
 use super::{Target, go};
 use crate::probes::context::ContextKind;
 use crate::probes::expand::{Expander, Failure, Found, Part, Request};
-use crate::probes::providers::{uprobe_args, uprobe_values};
+use crate::probes::providers::uprobe_values::{self, Told};
 use crate::probes::{Context, registers};
 
 /// Bytes of the return address, which is pushed last before a function is entered.
@@ -228,21 +228,10 @@ pub(super) fn context(
         return context;
     }
     context.positional = registers::positional(true);
-    if !request.needs.args {
-        return context;
-    }
-    match function.map(|(function, _)| uprobe_args::arguments(expander, target.elf, &function)) {
-        Some(Ok(args)) => context.args = Some(args),
-        Some(Err(why)) => context.args_missing = Some(why),
-        None => {
-            context.args_missing =
-                Some("arguments are known only where a function starts".to_string())
-        }
-    }
     context
 }
 
-/// For `call()` inside a function: adds the variables that exist there.
+/// Inside a function: adds the variables that exist there.
 fn add_variables(
     expander: &Expander<'_>,
     request: &Request<'_>,
@@ -251,20 +240,17 @@ fn add_variables(
     context: &mut Context,
 ) {
     context.is_line = true;
-    if !request.needs.values {
+    if !request.needs.values && !request.needs.args {
         return;
     }
     let line = name
         .rsplit_once(':')
         .and_then(|(_, line)| line.parse().ok());
-    context.values = Some(uprobe_values::at_line(
-        expander,
-        target.elf,
-        (address, line),
-    ));
+    let told = uprobe_values::at_line(expander, target.elf, (address, line));
+    add_told(expander, request, target, told.as_ref(), context);
 }
 
-/// For `call()`: adds whole values, and gives how far behind the function's start they are to be taken.
+/// Adds the values of a function, and gives how far behind its start they are to be taken.
 pub(super) fn add_values(
     expander: &Expander<'_>,
     request: &Request<'_>,
@@ -272,30 +258,56 @@ pub(super) fn add_values(
     function: Option<Function<'_>>,
     context: &mut Context,
 ) -> u64 {
-    if !request.needs.values {
+    if !request.needs.values && (!request.needs.args || context.is_go) {
         return 0;
     }
     let Some(function) = function else {
-        context.values = Some(Err(
-            "values are known only where a function starts".to_owned()
-        ));
+        let why = "values are known only where a function starts".to_owned();
+        add_told(expander, request, target, Err(&why), context);
         return 0;
     };
     if target.on_return {
-        context.values = Some(uprobe_values::at_return(expander, target.elf, &function));
+        let told = uprobe_values::at_return(expander, target.elf, &function);
+        add_told(expander, request, target, told.as_ref(), context);
         return 0;
     }
     match uprobe_values::at_entry(expander, target.elf, &function) {
-        Ok(found) => {
-            context.values = Some(Ok(found.values));
-            context.frame = found.frame;
-            context.keeps_result = found.keeps_result;
-            found.shift
+        Ok(entry) => {
+            add_told(expander, request, target, Ok(&entry.told), context);
+            context.frame = entry.frame;
+            context.keeps_result = entry.keeps_result && request.needs.values;
+            entry.shift
         }
         Err(why) => {
-            context.values = Some(Err(why));
+            add_told(expander, request, target, Err(&why), context);
             0
         }
+    }
+}
+
+/// Puts values where the body looks for them. Go's arguments and results have their own way to be typed.
+fn add_told(
+    expander: &Expander<'_>,
+    request: &Request<'_>,
+    target: &Target<'_>,
+    told: Result<&Told, &String>,
+    context: &mut Context,
+) {
+    if request.needs.values {
+        let whole = told.map(|told| told.whole(expander, target.elf));
+        context.values = Some(whole.map_err(Clone::clone));
+    }
+    if !request.needs.args || context.is_go {
+        return;
+    }
+    match told {
+        Ok(told) if target.on_return => {
+            let typed = told.result(expander, target.elf);
+            context.retval = typed.or_else(|| context.retval.take());
+        }
+        Ok(told) => context.args = Some(told.arguments(expander, target.elf)),
+        Err(why) if !target.on_return => context.args_missing = Some(why.clone()),
+        Err(_) => {}
     }
 }
 
