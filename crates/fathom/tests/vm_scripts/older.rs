@@ -60,6 +60,17 @@ fn names_of_other_processes() {
     }
 }
 
+/// In all kernels: numbers of 64 bits and a text, in the trace that all of the machine shares.
+#[test]
+fn debugf_writes_to_the_trace() {
+    if in_guest() {
+        run("begin { debugf(\"of fathom %d %s\", 1 << 40, comm); exit(); }").text();
+        let trace = std::fs::read_to_string("/sys/kernel/tracing/trace").expect("tracefs is there");
+        let wanted = "of fathom 1099511627776 fathom";
+        assert!(trace.contains(wanted), "{trace}");
+    }
+}
+
 #[test]
 fn counts_are_read_where_they_are_made() {
     if in_guest() {
