@@ -6,6 +6,7 @@ mod debug_file;
 mod demangle;
 mod instruction;
 mod ld_cache;
+mod packed;
 mod raw;
 mod resolve;
 mod symbols;
@@ -47,6 +48,7 @@ pub struct Elf {
     bytes: Bytes,
     tables: Tables,
     functions: OnceLock<symbols::Functions>,
+    packed: OnceLock<Option<Box<Elf>>>,
     go: OnceLock<Option<Box<go::Program>>>,
 }
 
@@ -77,6 +79,7 @@ impl Elf {
             bytes,
             tables,
             functions: OnceLock::new(),
+            packed: OnceLock::new(),
             go: OnceLock::new(),
         })
     }

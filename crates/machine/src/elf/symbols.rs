@@ -31,11 +31,12 @@ struct Entry {
     is_indirect: bool,
 }
 
-/// Where a name is in the file.
+/// Where a name is in the file, or in the packed symbols it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct NameRef {
     start: u32,
     len: u32,
+    is_packed: bool,
 }
 
 /// A function of a binary.
@@ -231,8 +232,12 @@ impl Elf {
 
     fn name_text(&self, name: NameRef) -> &str {
         let start = name.start as usize;
-        let bytes = self
-            .bytes
+        let holder = match name.is_packed {
+            true => self.packed_symbols(),
+            false => Some(self),
+        };
+        let bytes = holder
+            .map_or(&[][..], |holder| &holder.bytes)
             .get(start..start + name.len as usize)
             .unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or("")
@@ -259,14 +264,12 @@ impl Functions {
     fn gather(elf: &Elf) -> Functions {
         let mut found: Vec<Gathered> = Vec::new();
         for kind in [SHT_SYMTAB, SHT_DYNSYM] {
-            let symbols = elf.tables.symbols(&elf.bytes, kind);
-            found.extend(
-                symbols
-                    .filter_map(|(symbol, strings)| gather_one(elf, symbol, strings))
-                    .take(MAX_FUNCTIONS),
-            );
+            found.extend(gather_table(elf, elf, kind).take(MAX_FUNCTIONS));
         }
         if !elf.has_symbol_table() {
+            let packed = elf.packed_symbols();
+            let packed = packed.map(|packed| gather_table(elf, packed, SHT_SYMTAB));
+            found.extend(packed.into_iter().flatten().take(MAX_FUNCTIONS));
             found.extend(of_go(elf));
         }
         found.sort_unstable_by_key(|symbol| (symbol.address, symbol.rank, symbol.name));
@@ -313,6 +316,7 @@ fn of_go(elf: &Elf) -> impl Iterator<Item = Gathered> {
         let name = NameRef {
             start: elf.position_of(row.name)?,
             len: row.name.len() as u32,
+            is_packed: false,
         };
         Some(Gathered {
             address: row.entry,
@@ -324,7 +328,17 @@ fn of_go(elf: &Elf) -> impl Iterator<Item = Gathered> {
     })
 }
 
-fn gather_one(elf: &Elf, symbol: RawSymbol, strings: &[u8]) -> Option<Gathered> {
+/// Functions of a binary by a symbol table of it, or of the packed symbols it carries.
+fn gather_table<'a>(
+    elf: &'a Elf,
+    holder: &'a Elf,
+    kind: u32,
+) -> impl Iterator<Item = Gathered> + 'a {
+    let symbols = holder.tables.symbols(&holder.bytes, kind);
+    symbols.filter_map(move |(symbol, strings)| gather_one(elf, holder, symbol, strings))
+}
+
+fn gather_one(elf: &Elf, holder: &Elf, symbol: RawSymbol, strings: &[u8]) -> Option<Gathered> {
     let kind = symbol.info & 15;
     if !matches!(kind, STT_FUNC | STT_GNU_IFUNC)
         || symbol.section == SHN_UNDEF
@@ -346,8 +360,9 @@ fn gather_one(elf: &Elf, symbol: RawSymbol, strings: &[u8]) -> Option<Gathered> 
         _ => 2,
     };
     let name = NameRef {
-        start: elf.position_of(name)?,
+        start: holder.position_of(name)?,
         len: name.len() as u32,
+        is_packed: !std::ptr::eq(elf, holder),
     };
     Some(Gathered {
         address: symbol.value,

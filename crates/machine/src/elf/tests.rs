@@ -209,3 +209,50 @@ fn measures_symbol_tables() {
         println!("{name}: {count} functions in {:?}", start.elapsed());
     }
 }
+
+/// Distributions leave the names of local functions in stripped binaries, packed.
+#[test]
+fn reads_packed_symbols() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "static __attribute__((noinline)) int hidden(int n) { return n * 3; } int main(int argc, char **argv) { return hidden(argc); }";
+    std::fs::write(folder.path().join("sample.c"), source).unwrap();
+    let run = |line: &str| {
+        let mut words = line.split(' ');
+        let status = Command::new(words.next().unwrap())
+            .current_dir(folder.path())
+            .args(words)
+            .status();
+        status.is_ok_and(|status| status.success())
+    };
+    let steps = [
+        "gcc -O1 -fno-inline sample.c -o sample",
+        "objcopy --only-keep-debug sample symbols",
+        "xz symbols",
+        "strip -s sample",
+        "objcopy --add-section .gnu_debugdata=symbols.xz sample packed",
+    ];
+    if let Some(failed) = steps.into_iter().find(|step| !run(step)) {
+        println!("skipped: {failed}");
+        return;
+    }
+    let bare = Elf::open(&folder.path().join("sample")).unwrap();
+    assert!(bare.find_function("hidden").is_none());
+    let packed = Elf::open(&folder.path().join("packed")).unwrap();
+    let hidden = packed.require_function("hidden").unwrap();
+    assert_eq!(hidden.name(), "hidden");
+    assert!(hidden.size > 0 && !hidden.code().is_empty());
+    // Whatever is changed or cut off, there are symbols or there are none.
+    let whole = std::fs::read(folder.path().join("packed")).unwrap();
+    let content = packed.section(".gnu_debugdata").unwrap().unwrap();
+    let is_content = |window: &[u8]| window == content.as_ref();
+    let start = whole.windows(content.len()).position(is_content).unwrap();
+    for at in start..start + content.len() {
+        for change in [0, 0xff, 0x80] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= change;
+            let changed = Elf::new("changed", bytes).unwrap();
+            let is_found = changed.find_function("hidden").is_some();
+            assert!(is_found || change != 0);
+        }
+    }
+}
