@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use fathom_compiler::{Compiled, Options};
 use fathom_machine::Machine;
+use fathom_machine::elf::Debuginfod;
 use fathom_syntax::ParseOptions;
 
 pub use imports::Loaded;
@@ -48,9 +49,11 @@ impl Source {
     }
 }
 
-/// The machine that this process runs on. Where /sys is not mounted, the kernel is asked for its BTF.
+/// The machine that this process runs on. Where /sys is not mounted, the kernel is asked for its BTF. Debug files that are not
+/// here are asked of the servers that `DEBUGINFOD_URLS` names, if it does.
 pub fn this_machine() -> Machine {
-    let machine = Machine::at("/");
+    let servers = Debuginfod::from_variables(|name| std::env::var(name).ok());
+    let machine = Machine::at("/").with_debug_servers(servers);
     if !machine.path("/sys/kernel/btf/vmlinux").exists()
         && let Ok(bytes) = fathom_runtime::vmlinux_btf()
     {

@@ -74,6 +74,14 @@ pub enum Error {
         /// The binary.
         path: PathBuf,
     },
+    /// A server of debug files did not give one.
+    #[error("cannot fetch {url}: {why}")]
+    Download {
+        /// What was asked.
+        url: String,
+        /// What came instead.
+        why: String,
+    },
     /// A file lies where the binary's debug information should be, and belongs to another binary.
     #[error("{} is not the debug file of {}: {why}; install the debug package of the version that runs", path.display(), binary.display())]
     WrongDebugFile {

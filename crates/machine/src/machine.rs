@@ -1,7 +1,8 @@
 //! The machine as one value: a root folder, and what was read of it so far.
 
 use crate::btf::{Btf, Enumerator, Kind, TypeId};
-use crate::elf::Elf;
+use crate::dwarf::DebugInfo;
+use crate::elf::{Debuginfod, Elf};
 use crate::kallsyms::Kallsyms;
 use crate::tracefs::{Pmu, ProbePmu, Tracefs};
 use crate::{Error, Result, root};
@@ -20,6 +21,7 @@ const MAX_MODULES: usize = 4096;
 pub struct Machine {
     root: PathBuf,
     debug_folders: Vec<PathBuf>,
+    debug_servers: Option<Debuginfod>,
     btf: OnceLock<Arc<Btf>>,
     modules: Mutex<HashMap<String, Arc<Btf>>>,
     kallsyms: OnceLock<Kallsyms>,
@@ -33,6 +35,7 @@ impl Machine {
         Machine {
             root: root.into(),
             debug_folders: Vec::new(),
+            debug_servers: None,
             btf: OnceLock::new(),
             modules: Mutex::default(),
             kallsyms: OnceLock::new(),
@@ -45,6 +48,21 @@ impl Machine {
     pub fn with_debug_folders(mut self, folders: Vec<PathBuf>) -> Machine {
         self.debug_folders = folders;
         self
+    }
+
+    /// Debug files that are nowhere here are asked of these servers.
+    pub fn with_debug_servers(mut self, servers: Option<Debuginfod>) -> Machine {
+        self.debug_servers = servers;
+        self
+    }
+
+    /// A binary's debug information, wherever it is.
+    pub fn debug_info(&self, elf: &Arc<Elf>) -> Result<DebugInfo> {
+        let (root, folders) = (self.root(), self.debug_folders());
+        match &self.debug_servers {
+            Some(servers) => DebugInfo::find_or_fetch(elf, root, folders, servers),
+            None => DebugInfo::find(elf, root, folders),
+        }
     }
 
     /// Further folders of debug files.

@@ -41,7 +41,7 @@ pub use types::{
     MemberRole, PointerKind, Qualifier, TypeIndex, Variant, VariantPart,
 };
 
-use crate::elf::Elf;
+use crate::elf::{Debuginfod, Elf};
 use crate::{Error, Result};
 use gimli::{EndianSlice, LittleEndian};
 use sections::{Companions, Sections};
@@ -116,6 +116,29 @@ impl DebugInfo {
             false => Arc::new(Elf::open(&path)?),
         };
         DebugInfo::of(elf.clone(), debug, Companions::new(machine_root, extra))
+    }
+
+    /// Like [`DebugInfo::find`]; what is not there is asked of servers.
+    pub fn find_or_fetch(
+        elf: &Arc<Elf>,
+        machine_root: &Path,
+        extra: &[PathBuf],
+        servers: &Debuginfod,
+    ) -> Result<DebugInfo> {
+        let mut companions = Companions::new(machine_root, extra);
+        companions.servers = Some(servers.clone());
+        let missing = match elf.find_debug_file(machine_root, extra) {
+            Ok(path) if path == elf.path() => {
+                return DebugInfo::of(elf.clone(), elf.clone(), companions);
+            }
+            Ok(path) => return DebugInfo::of(elf.clone(), Arc::new(Elf::open(&path)?), companions),
+            Err(error) => error,
+        };
+        let fetched = elf.build_id().map(|id| servers.fetch(id)).transpose()?;
+        match fetched.flatten() {
+            Some(path) => DebugInfo::of(elf.clone(), Arc::new(Elf::open(&path)?), companions),
+            None => Err(missing),
+        }
     }
 
     /// The file the debug information is in.

@@ -2,7 +2,7 @@
 //! and what the compiler left in `.dwo` files or in one `.dwp` file.
 
 use super::{DebugInfo, Dwarf, Slice};
-use crate::elf::Elf;
+use crate::elf::{Debuginfod, Elf};
 use crate::{Error, Result, root};
 use gimli::{DwarfPackage, DwoId, EndianSlice, LittleEndian, SectionId};
 use std::borrow::Cow;
@@ -44,6 +44,8 @@ pub(super) struct Sections {
 pub(super) struct Companions {
     pub(super) root: PathBuf,
     pub(super) folders: Vec<PathBuf>,
+    /// Asked for what is not there.
+    pub(super) servers: Option<Debuginfod>,
     supplement: OnceLock<Option<Sections>>,
     package: OnceLock<Option<Sections>>,
     /// `.dwo` files by number of the unit.
@@ -109,6 +111,7 @@ impl Companions {
         Companions {
             root: root.to_path_buf(),
             folders: folders.to_vec(),
+            servers: None,
             supplement: OnceLock::new(),
             package: OnceLock::new(),
             split: OnceLock::new(),
@@ -120,11 +123,16 @@ impl DebugInfo {
     /// What `dwz` shares between binaries.
     pub(super) fn supplement(&self) -> Option<&Sections> {
         let find = || {
-            let path = self
-                .main
-                .elf
-                .find_supplement(&self.companions.root, &self.companions.folders)?;
-            let elf = Elf::open(&path).ok()?;
+            let Companions {
+                root,
+                folders,
+                servers,
+                ..
+            } = &self.companions;
+            let (_, id) = self.main.elf.supplement_link()?;
+            let fetch = || servers.as_ref()?.fetch(&id).ok()?;
+            let here = self.main.elf.find_supplement(root, folders);
+            let elf = Elf::open(&here.or_else(fetch)?).ok()?;
             Some(Sections::new(Arc::new(elf), false))
         };
         self.companions.supplement.get_or_init(find).as_ref()

@@ -3,6 +3,7 @@
 //! An [`Elf`] maps the file and reads its tables; symbols are gathered at the first question about them. Names stay in the mapping.
 
 mod debug_file;
+mod debuginfod;
 mod demangle;
 mod instruction;
 mod ld_cache;
@@ -14,6 +15,7 @@ mod symbols;
 mod tests;
 
 pub use debug_file::crc32;
+pub use debuginfod::Debuginfod;
 pub use demangle::{demangle, demangle_short, is_mangled};
 pub use instruction::{SiteCost, Unprobeable, probeable};
 pub use raw::ElfKind;

@@ -34,9 +34,7 @@ pub(super) fn debug_info(expander: &Expander<'_>, elf: &Arc<Elf>) -> Result<Arc<
     if let Some(known) = expander.debug_infos.borrow().get(elf.path()) {
         return Ok(known.clone());
     }
-    let machine = expander.machine;
-    let found = DebugInfo::find(elf, machine.root(), machine.debug_folders())?;
-    let found = Arc::new(found);
+    let found = Arc::new(expander.machine.debug_info(elf)?);
     expander
         .debug_infos
         .borrow_mut()

@@ -225,3 +225,107 @@ fn refuses_debug_files_of_other_binaries() {
         .to_string();
     assert!(error.contains("its build id is"), "{error}");
 }
+
+/// A server of debug files in a thread: it answers `requests` requests, and ends.
+fn serve(
+    answers: Vec<(String, Vec<u8>)>,
+    requests: usize,
+) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for stream in listener.incoming().take(requests) {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let first = lines.next().unwrap().unwrap();
+            while lines.next().unwrap().unwrap() != "" {}
+            let path = first.split(' ').nth(1).unwrap().to_string();
+            let found = answers.iter().find(|(known, _)| *known == path);
+            let (status, body) = match found {
+                Some((_, body)) => ("200 OK", body.as_slice()),
+                None => ("404 Not Found", &b"no"[..]),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(body).unwrap();
+            asked.push(path);
+        }
+        asked
+    });
+    (url, thread)
+}
+
+#[test]
+fn asks_servers() {
+    let folder = written(&[("sample.c", SOURCE)]);
+    let steps: [(&str, &[&str]); 3] = [
+        (
+            "gcc",
+            &["-g", "-O2", "-Wl,--build-id", "sample.c", "-o", "sample"],
+        ),
+        ("objcopy", &["--only-keep-debug", "sample", "kept"]),
+        ("objcopy", &["--strip-debug", "sample", "bare"]),
+    ];
+    if !steps
+        .iter()
+        .all(|(tool, arguments)| run(folder.path(), tool, arguments))
+    {
+        return;
+    }
+    let bare = Arc::new(Elf::open(&folder.path().join("bare")).unwrap());
+    let id: String = bare
+        .build_id()
+        .unwrap()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let path = format!("/buildid/{id}/debuginfo");
+    let kept = std::fs::read(folder.path().join("kept")).unwrap();
+    let cache = folder.path().join("cache");
+    let find = |url: &str| {
+        let variables = |name: &str| match name {
+            "DEBUGINFOD_URLS" => Some(format!("ftp://not.this/ {url}/")),
+            "DEBUGINFOD_CACHE_PATH" => Some(cache.display().to_string()),
+            "DEBUGINFOD_TIMEOUT" => Some("20".to_string()),
+            _ => None,
+        };
+        let servers = crate::elf::Debuginfod::from_variables(variables).unwrap();
+        DebugInfo::find_or_fetch(&bare, Path::new("/"), &[], &servers)
+    };
+    // It has no such file; it has another one; it has it.
+    let (url, thread) = serve(Vec::new(), 1);
+    let error = find(&url).unwrap_err().to_string();
+    assert!(error.contains("no debug information"), "{error}");
+    assert_eq!(thread.join().unwrap(), std::slice::from_ref(&path));
+
+    let other = std::fs::read("/proc/self/exe").unwrap();
+    let (url, thread) = serve(vec![(path.clone(), other)], 1);
+    let error = find(&url).unwrap_err().to_string();
+    assert!(error.contains("its build id is not"), "{error}");
+    thread.join().unwrap();
+
+    let (url, thread) = serve(vec![(path.clone(), kept)], 1);
+    check(&bare, &find(&url).unwrap());
+    thread.join().unwrap();
+    // From now on it is in the cache, and nobody is asked.
+    check(&bare, &find("http://127.0.0.1:1").unwrap());
+    let names: Vec<String> = std::fs::read_dir(cache.join(&id))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(names, ["debuginfo"]);
+}
+
+/// Without a server, or without a place for files, nothing is asked.
+#[test]
+fn asks_no_server_unless_told() {
+    let none = |_: &str| None;
+    assert!(crate::elf::Debuginfod::from_variables(none).is_none());
+    let no_place = |name: &str| (name == "DEBUGINFOD_URLS").then(|| "http://x".to_string());
+    assert!(crate::elf::Debuginfod::from_variables(no_place).is_none());
+}
