@@ -49,6 +49,10 @@ impl<'q, 'a> Builder<'q, 'a> {
         let Some(spot) = self.question.target(unit, value) else {
             return self.add(DebugType::Unknown(String::new()));
         };
+        self.at(spot)
+    }
+
+    fn at(&mut self, spot: Spot) -> TypeIndex {
         if let Some(known) = self.known.get(&spot) {
             return *known;
         }
@@ -86,11 +90,10 @@ impl<'q, 'a> Builder<'q, 'a> {
     }
 
     fn read(&mut self, place: &Place<'a>) -> gimli::Result<DebugType> {
-        // The type itself is in a unit of its own.
-        if let Some(elsewhere) = signature(place.own(gimli::DW_AT_signature)) {
+        if let Some(target) = self.elsewhere(place)? {
             return Ok(DebugType::Typedef {
-                name: self.name(place),
-                target: self.reference(&place.unit, elsewhere),
+                name: String::new(),
+                target,
             });
         }
         Ok(match place.entry.tag() {
@@ -136,6 +139,22 @@ impl<'q, 'a> Builder<'q, 'a> {
         })
     }
 
+    /// The type that an entry only declares: in a unit of its own, or in the unit that defines it.
+    fn elsewhere(&mut self, place: &Place<'a>) -> gimli::Result<Option<TypeIndex>> {
+        if let Some(reference) = signature(place.own(gimli::DW_AT_signature)) {
+            return Ok(Some(self.reference(&place.unit, reference)));
+        }
+        let is_composite = matches!(
+            place.entry.tag(),
+            gimli::DW_TAG_structure_type | gimli::DW_TAG_class_type | gimli::DW_TAG_union_type
+        );
+        if !is_composite || place.own(gimli::DW_AT_declaration).is_none() {
+            return Ok(None);
+        }
+        let found = self.question.definition_of(place)?;
+        Ok(found.map(|spot| self.at(spot)))
+    }
+
     pub(super) fn name(&self, place: &Place<'a>) -> String {
         place
             .own(gimli::DW_AT_name)
@@ -166,17 +185,15 @@ impl<'q, 'a> Builder<'q, 'a> {
     }
 
     fn composite(&mut self, kind: CompositeKind, place: &Place<'a>) -> gimli::Result<DebugType> {
-        let members = self.members(place)?;
-        let variant_part = self.variant_part(place)?;
-        let template_parameters = self.template_parameters(place)?;
+        let content = self.content(place)?;
         Ok(DebugType::Composite {
             kind,
             name: self.name(place),
             size: byte_size(&place.entry),
-            members,
+            members: content.members,
             scope: self.question.scope_of(place)?,
-            template_parameters,
-            variant_part: variant_part.map(Box::new),
+            template_parameters: content.template_parameters,
+            variant_part: content.variant_part,
         })
     }
 

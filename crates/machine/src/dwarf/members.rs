@@ -23,19 +23,47 @@ pub(super) const DW_AT_GO_CLOSURE_OFFSET: DwAt = DwAt(0x2907);
 const MAX_DISCRIMINANTS: usize = 4096;
 
 impl<'a> Builder<'_, 'a> {
-    pub(super) fn members(&mut self, composite: &Place<'a>) -> gimli::Result<Vec<DebugMember>> {
-        let is_member = |tag| matches!(tag, gimli::DW_TAG_member | gimli::DW_TAG_inheritance);
-        let children = self.question.children(composite, MAX_CHILDREN, is_member)?;
-        let is_static = |child: &&Place<'a>| {
-            let has = |name| child.own(name).is_some();
-            has(gimli::DW_AT_external) || has(gimli::DW_AT_declaration)
-        };
-        let own = children.iter().filter(|child| !is_static(child));
-        Ok(own.filter_map(|child| self.member(child)).collect())
+    /// What a composite has besides its name and size.
+    pub(super) fn content(&mut self, composite: &Place<'a>) -> gimli::Result<Content> {
+        let mut found = Content::default();
+        for child in self
+            .question
+            .children(composite, MAX_CHILDREN, is_content)?
+        {
+            match child.entry.tag() {
+                gimli::DW_TAG_variant_part if found.variant_part.is_none() => {
+                    found.variant_part = Some(Box::new(self.variant_part(&child)?));
+                }
+                gimli::DW_TAG_template_type_parameter
+                | gimli::DW_TAG_GNU_template_parameter_pack => {
+                    self.template_parameter(&child, &mut found.template_parameters)?;
+                }
+                _ => found.members.extend(self.member(&child)),
+            }
+        }
+        Ok(found)
     }
 
-    /// Nothing for what has no fixed place: a virtual base.
+    fn members(&mut self, variant: &Place<'a>) -> gimli::Result<Vec<DebugMember>> {
+        let children = self
+            .question
+            .children(variant, MAX_CHILDREN, |tag| tag == gimli::DW_TAG_member)?;
+        Ok(children
+            .iter()
+            .filter_map(|child| self.member(child))
+            .collect())
+    }
+
+    /// Nothing for what has no fixed place: a virtual base, or a static member.
     fn member(&mut self, member: &Place<'a>) -> Option<DebugMember> {
+        let has = |name| member.own(name).is_some();
+        let is_member = matches!(
+            member.entry.tag(),
+            gimli::DW_TAG_member | gimli::DW_TAG_inheritance
+        );
+        if !is_member || has(gimli::DW_AT_external) || has(gimli::DW_AT_declaration) {
+            return None;
+        }
         let (bit_offset, bitfield_bits) = place_of(member)?;
         let role = match member.entry.tag() {
             gimli::DW_TAG_inheritance => MemberRole::Base,
@@ -52,41 +80,25 @@ impl<'a> Builder<'_, 'a> {
         })
     }
 
-    /// Types that a template or a generic type was made with; those of packs one by one.
-    pub(super) fn template_parameters(
+    /// A type that a template or a generic type was made with; those of packs one by one.
+    fn template_parameter(
         &mut self,
-        composite: &Place<'a>,
-    ) -> gimli::Result<Vec<(String, TypeIndex)>> {
-        let mut found = Vec::new();
-        let children = self.question.children(composite, MAX_CHILDREN, |tag| {
-            matches!(
-                tag,
-                gimli::DW_TAG_template_type_parameter | gimli::DW_TAG_GNU_template_parameter_pack
-            )
-        })?;
-        for child in &children {
-            let is_type = |tag| tag == gimli::DW_TAG_template_type_parameter;
-            if is_type(child.entry.tag()) {
-                found.push((self.name(child), self.target(child, gimli::DW_AT_type)));
-                continue;
-            }
-            for packed in self.question.children(child, MAX_CHILDREN, is_type)? {
-                found.push((self.name(child), self.target(&packed, gimli::DW_AT_type)));
-            }
+        child: &Place<'a>,
+        found: &mut Vec<(String, TypeIndex)>,
+    ) -> gimli::Result<()> {
+        let is_type = |tag| tag == gimli::DW_TAG_template_type_parameter;
+        if is_type(child.entry.tag()) {
+            found.push((self.name(child), self.target(child, gimli::DW_AT_type)));
+            return Ok(());
         }
-        Ok(found)
+        for packed in self.question.children(child, MAX_CHILDREN, is_type)? {
+            found.push((self.name(child), self.target(&packed, gimli::DW_AT_type)));
+        }
+        Ok(())
     }
 
     /// The variants of a Rust enum that carries data.
-    pub(super) fn variant_part(
-        &mut self,
-        composite: &Place<'a>,
-    ) -> gimli::Result<Option<VariantPart>> {
-        let is_part = |tag| tag == gimli::DW_TAG_variant_part;
-        let parts = self.question.children(composite, 1, is_part)?;
-        let Some(part) = parts.first() else {
-            return Ok(None);
-        };
+    fn variant_part(&mut self, part: &Place<'a>) -> gimli::Result<VariantPart> {
         let discriminant = match part.own(gimli::DW_AT_discr) {
             Some(reference) => match self.question.target(&part.unit, reference) {
                 Some(target) => self.question.place(target)?,
@@ -102,10 +114,10 @@ impl<'a> Builder<'_, 'a> {
                 members: self.members(&variant)?,
             });
         }
-        Ok(Some(VariantPart {
+        Ok(VariantPart {
             discriminant: discriminant.and_then(|member| self.member(&member)),
             variants,
-        }))
+        })
     }
 
     /// What Go's compiler tells about a type.
@@ -135,6 +147,25 @@ impl<'a> Builder<'_, 'a> {
             dictionary_index,
         })
     }
+}
+
+/// What a composite is made of.
+#[derive(Default)]
+pub(super) struct Content {
+    pub(super) members: Vec<DebugMember>,
+    pub(super) template_parameters: Vec<(String, TypeIndex)>,
+    pub(super) variant_part: Option<Box<VariantPart>>,
+}
+
+fn is_content(tag: gimli::DwTag) -> bool {
+    matches!(
+        tag,
+        gimli::DW_TAG_member
+            | gimli::DW_TAG_inheritance
+            | gimli::DW_TAG_variant_part
+            | gimli::DW_TAG_template_type_parameter
+            | gimli::DW_TAG_GNU_template_parameter_pack
+    )
 }
 
 fn is_set(place: &Place<'_>, name: DwAt) -> bool {

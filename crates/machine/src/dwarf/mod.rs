@@ -5,6 +5,8 @@
 
 mod builder;
 mod canonical;
+mod definitions;
+mod every_unit;
 mod expression;
 mod frame;
 mod function;
@@ -70,6 +72,7 @@ pub struct DebugInfo {
     supplement_starts: OnceLock<Vec<usize>>,
     /// By start of the unit.
     outlines: Mutex<HashMap<question::Spot, Arc<outline::Outline>>>,
+    definitions: OnceLock<definitions::Definitions>,
     signatures: Mutex<HashMap<question::File, Arc<open::Signatures>>>,
     go_types: OnceLock<go_types::GoTypeIndex>,
     eh_frame: OnceLock<Vec<u8>>,
@@ -101,6 +104,7 @@ impl DebugInfo {
             unit_starts: OnceLock::new(),
             supplement_starts: OnceLock::new(),
             outlines: Mutex::default(),
+            definitions: OnceLock::new(),
             signatures: Mutex::default(),
             eh_frame: OnceLock::new(),
             eh_frame_index: OnceLock::new(),

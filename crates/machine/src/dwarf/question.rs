@@ -261,7 +261,7 @@ impl<'a> Question<'a> {
         Ok(None)
     }
 
-    /// Direct children of an entry with tags that are wanted.
+    /// Direct children of an entry with tags that are wanted; the others are not read.
     pub(super) fn children(
         &self,
         parent: &Place<'a>,
@@ -269,19 +269,36 @@ impl<'a> Question<'a> {
         is_wanted: impl Fn(gimli::DwTag) -> bool,
     ) -> gimli::Result<Vec<Place<'a>>> {
         let unit = &parent.unit;
-        let mut cursor = unit.unit.entries_at_offset(parent.entry.offset())?;
-        let depth = cursor.next_dfs()?.map_or(0, |entry| entry.depth());
         let mut children = Vec::new();
-        while let Some(child) = cursor.next_dfs()? {
-            self.budget.spend(child.attrs().len())?;
-            if child.depth() <= depth || children.len() >= limit {
-                break;
-            }
-            if child.depth() == depth + 1 && is_wanted(child.tag()) {
+        if !parent.entry.has_children() {
+            return Ok(children);
+        }
+        let mut entries = unit.unit.entries_raw(Some(parent.entry.offset()))?;
+        // How deep `entries` started, below the parent.
+        let mut base = 0;
+        while !entries.is_empty() && children.len() < limit {
+            let depth = base + entries.next_depth();
+            let before = entries.clone();
+            let Some(abbreviation) = entries.read_abbreviation()? else {
+                if depth <= 1 {
+                    break;
+                }
+                continue;
+            };
+            self.budget.spend(abbreviation.attributes().len())?;
+            if depth == 1 && is_wanted(abbreviation.tag()) {
+                entries = before;
+                let mut entry = Entry::null();
+                entries.read_entry(&mut entry)?;
                 children.push(Place {
                     unit: unit.clone(),
-                    entry: child.clone(),
+                    entry,
                 });
+            } else if depth == 0 || !abbreviation.has_children() {
+                entries.skip_attributes(abbreviation.attributes())?;
+            } else if let Some(sibling) = sibling(&mut entries, abbreviation)? {
+                entries = unit.unit.entries_raw(Some(sibling))?;
+                base = depth;
             }
         }
         Ok(children)
@@ -296,6 +313,26 @@ impl<'a> Question<'a> {
         let found = self.owner(place, name)?;
         Ok(found.map(|(unit, value)| unit.text(value)))
     }
+}
+
+/// Reads an entry's attributes; where the next entry of its depth is, when that is told and lies ahead.
+pub(super) fn sibling(
+    entries: &mut gimli::EntriesRaw<'_, super::Slice<'_>>,
+    abbreviation: &gimli::Abbreviation,
+) -> gimli::Result<Option<UnitOffset>> {
+    let attributes = abbreviation.attributes();
+    let is_sibling = |of: &gimli::AttributeSpecification| of.name() == gimli::DW_AT_sibling;
+    let Some(at) = attributes.iter().position(is_sibling) else {
+        entries.skip_attributes(attributes)?;
+        return Ok(None);
+    };
+    entries.skip_attributes(&attributes[..at])?;
+    let read = entries.read_attribute(attributes[at])?;
+    entries.skip_attributes(&attributes[at + 1..])?;
+    Ok(match read.value() {
+        gimli::AttributeValue::UnitRef(next) if next.0 > entries.next_offset().0 => Some(next),
+        _ => None,
+    })
 }
 
 /// A string attribute; what cannot be read is empty.

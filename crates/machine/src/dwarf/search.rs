@@ -1,17 +1,14 @@
 //! Looking through all units for functions of a name, with their code and their inlined copies. Units are dealt out to all
 //! processors; of each entry only what the answer needs is read.
 
-use super::question::{Budget, File, OpenUnit, Place, Question, Spot};
+use super::question::{OpenUnit, Place, Question, Spot};
 use super::{AttributeValue, DebugInfo, Slice};
+use crate::Result;
 use crate::pattern::Pattern;
-use crate::{Error, Result};
 use gimli::UnitOffset;
 use std::collections::HashSet;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Threads at most.
-const MAX_THREADS: usize = 16;
 /// Inlined copies kept of one search.
 const MAX_FOUND: usize = 100_000;
 /// Steps from an inlined copy to the entry that has the name.
@@ -73,65 +70,11 @@ struct Inlined {
 impl DebugInfo {
     /// Searches all units.
     pub(super) fn search(&self, wanted: &Wanted<'_>) -> Result<Found> {
-        let question = Question::new(self)?;
-        let starts = self.all_units(&question);
-        let next = AtomicUsize::new(0);
-        let available = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = available.min(MAX_THREADS).min(starts.len().max(1));
-        let size = self.main.get(gimli::SectionId::DebugInfo)?.len();
-        let work = || -> Result<Finds> {
-            let mut question = Question::new(self)?;
-            question.budget = Budget::for_all_of(size);
-            let mut all = Finds::default();
-            while let Some(start) = starts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                // One broken unit, or one whose file is missing, does not spoil the others.
-                if let Ok(Some(unit)) = question.unit_of(*start)
-                    && let Ok(unit) = question.whole(unit)
-                {
-                    let found = scan(&question, &unit, wanted).unwrap_or_default();
-                    all.merge(found.settled(&unit));
-                }
-                if question.budget.is_spent() {
-                    return Err(self.gave_up());
-                }
-                question.forget_units();
-            }
-            Ok(all)
-        };
-        let mut all = Finds::default();
-        std::thread::scope(|scope| -> Result<()> {
-            let started: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            for thread in started {
-                let found = thread.join().map_err(|_| self.gave_up())?;
-                all.merge(found?);
-            }
-            Ok(())
-        })?;
+        let all = self.in_every_unit(
+            |question, unit| Ok(scan(question, unit, wanted)?.settled(unit)),
+            Finds::merge,
+        )?;
         Ok(all.finish())
-    }
-
-    /// Units of the file itself and of what is shared between files.
-    pub(super) fn all_units(&self, question: &Question<'_>) -> Vec<Spot> {
-        let in_file = |file| {
-            move |offset: &usize| Spot {
-                file,
-                offset: *offset,
-            }
-        };
-        let own = self.unit_starts(&question.dwarf).iter();
-        let mut all: Vec<Spot> = own.map(in_file(File::Main)).collect();
-        if let Some(dwarf) = question.supplement_dwarf() {
-            let shared = self.supplement_starts(&dwarf).iter();
-            all.extend(shared.map(in_file(File::Supplement)));
-        }
-        all
-    }
-
-    fn gave_up(&self) -> Error {
-        Error::malformed(
-            format!("debug information of {}", self.path().display()),
-            "it could not be searched",
-        )
     }
 }
 

@@ -6,6 +6,7 @@ use super::frame::FrameAddress;
 use super::location::{Expression, Location, Operation};
 use super::question::{OpenUnit, Place, Question};
 use crate::Address;
+use crate::elf::Architecture;
 use std::cell::RefCell;
 
 /// Bytes of one constant.
@@ -119,6 +120,9 @@ impl<'q, 'a> Site<'q, 'a> {
     }
 
     fn described(&self, unit: &OpenUnit<'a>, attribute: AttributeValue<'a>) -> Location {
+        if self.question.info.binary.architecture() != Architecture::X86_64 {
+            return Location::Unreadable("the program is not for x86-64".to_string());
+        }
         let code = match attribute {
             gimli::AttributeValue::Exprloc(code) => Some(code),
             list => match self.in_list(unit, list) {

@@ -304,3 +304,35 @@ fn reads_flexible_arrays() {
         );
     }
 }
+
+/// A type that one unit declares and another defines is whole; of several different definitions none is taken.
+#[test]
+fn finds_definitions_in_other_units() {
+    let one = "struct kept { int a, b; }; struct twofold { int a; }; struct kept kept; struct twofold first; int get(struct kept *k) { return k->b; }";
+    let two = "struct kept; struct twofold; struct nowhere; int get(struct kept *); int use(struct kept *kept, struct twofold *twofold, struct nowhere *nowhere) { return get(kept) + (twofold != 0) + (nowhere != 0); }\nint main(void) { return use(0, 0, 0); }";
+    let three = "struct twofold { long b, c; }; struct twofold second;";
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("one.c", one), ("two.c", two), ("three.c", three)] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    for version in ["-gdwarf-4", "-gdwarf-5"] {
+        let status = Command::new("gcc")
+            .current_dir(folder.path())
+            .args(["-g", version, "one.c", "two.c", "three.c", "-o", "sample"])
+            .status();
+        if !status.is_ok_and(|status| status.success()) {
+            println!("skipped: no gcc");
+            return;
+        }
+        let elf = Arc::new(Elf::open(&folder.path().join("sample")).unwrap());
+        let (types, kept) = parameter(&elf, "use", "kept");
+        assert_eq!(types.name(kept), "struct kept");
+        assert_eq!(types.size_of(kept), Some(8), "{version}");
+        assert_eq!(member(&types, kept, "b").bit_offset, 32);
+        for (name, shown) in [("twofold", "struct twofold"), ("nowhere", "struct nowhere")] {
+            let (types, declared) = parameter(&elf, "use", name);
+            assert_eq!(types.name(declared), shown);
+            assert_eq!(types.size_of(declared), Some(0));
+        }
+    }
+}
