@@ -9,7 +9,8 @@
 //!         16 u32 process, u32 thread    40 u64 attach point
 //!         48 u64 user instruction pointer
 //!         56 char comm[16]
-//!         72 chunks, each at a multiple of 8:
+//!         72 the stack as in `Layout::UserStack`; id -1 for none
+//!         88 chunks, each at a multiple of 8:
 //! chunk   0  u64 address; 0 for a value that lies in registers
 //!         8  u32 length and flags
 //!         12 u32 which argument the chunk is, from 1; 0 for what pointers led to
@@ -30,7 +31,9 @@ use crate::shape::{Length, PointerStyle, ShapeId, ShapeKind, Shapes};
 use std::collections::HashMap;
 
 /// Bytes before an event's first chunk.
-pub const EVENT_HEADER: u32 = 72;
+pub const EVENT_HEADER: u32 = 88;
+/// Where an event has its stack.
+pub const EVENT_STACK: u32 = 72;
 /// Bytes before a chunk's own.
 pub const CHUNK_HEADER: u32 = 16;
 /// Flag of a chunk: the page was not there, or the address is wrong.

@@ -2,6 +2,7 @@
 
 use crate::decode::{DecodeError, read_u32, read_u64, slice};
 use crate::number::append;
+use crate::resolve::Frame;
 use crate::whole::{DynamicSource, Image, Reader, Whole, write_text};
 use fathom_bpf::capture::EVENT_HEADER;
 use fathom_bpf::object::{CallMoment, CallValue};
@@ -26,6 +27,8 @@ pub struct CallRecord {
     pub point: u64,
     /// Name of the thread.
     pub comm: String,
+    /// Frames of the call's stack, the innermost first; filled by who can symbolize.
+    pub stack: Vec<Frame>,
     /// Arguments or results, by name.
     pub values: Vec<(String, Whole)>,
 }
@@ -66,6 +69,7 @@ pub fn decode_call(
         frame: read_u64(event, 32)?,
         point: read_u64(event, 40)?,
         comm: String::from_utf8_lossy(comm).into_owned(),
+        stack: Vec::new(),
         values: told,
     })
 }

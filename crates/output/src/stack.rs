@@ -16,7 +16,8 @@ pub fn write_frames(frames: &[Frame], mode: StackMode, out: &mut Vec<u8>) {
     }
 }
 
-fn write_frame(frame: &Frame, mode: StackMode, out: &mut Vec<u8>) {
+/// Appends one frame without its line's end.
+pub fn write_frame(frame: &Frame, mode: StackMode, out: &mut Vec<u8>) {
     match mode {
         StackMode::Raw | StackMode::BuildId => {
             append(out, format_args!("{:x}", frame.address));

@@ -7,6 +7,8 @@ use crate::maps::Table;
 use crate::output::{Output, position};
 use crate::script_table::ScriptTable;
 use crate::symbols::Symbols;
+use fathom_bpf::capture::EVENT_STACK;
+use fathom_bpf::layout::StackMode;
 use fathom_bpf::map::{MapRole, ScriptMap, Storage};
 use fathom_bpf::object::{
     Action, ActionKind, AttachPoint, CallMoment, CallValue, FormatSink, Place,
@@ -18,7 +20,7 @@ use fathom_output::time::strftime;
 use fathom_output::whole::{DynamicSource, DynamicTypes, ProgramPlace};
 use fathom_output::{
     DecodeContext, FormatPlan, MapOptions, MapSnapshot, MapView, Message, Resolver, Unset, Value,
-    decode_call, decode_field,
+    decode, decode_call, decode_field,
 };
 use packets::PacketFiles;
 use std::collections::HashSet;
@@ -29,6 +31,8 @@ use std::sync::Arc;
 
 /// Strings that `join` puts together at most, whatever an event claims.
 const MAX_JOINED: u32 = 1024;
+/// Frames of a call's stack at most.
+const MAX_CALL_FRAMES: u32 = 127;
 /// Bytes of a command's output that are shown.
 const MAX_COMMAND_OUTPUT: u64 = 64 << 20;
 
@@ -202,10 +206,20 @@ impl<'a> Actions<'a> {
             }),
             _ => None,
         };
-        let Ok(call) = decode_call(event, moment, values, &object.shapes, dynamic) else {
+        let Ok(mut call) = decode_call(event, moment, values, &object.shapes, dynamic) else {
             self.malformed += 1;
             return Ok(());
         };
+        let layout = Layout::UserStack {
+            mode: StackMode::Bpftrace,
+            limit: MAX_CALL_FRAMES,
+        };
+        let stack = event.get(EVENT_STACK as usize..).unwrap_or_default();
+        if let Ok(Value::Stack { frames, .. }) =
+            decode(stack, &layout, &DecodeContext::new(self.symbols))
+        {
+            call.stack = frames;
+        }
         let call = &call;
         let probe = point.map_or("", |point| point.name.as_str());
         output.tell(&Message::Call { call, probe })

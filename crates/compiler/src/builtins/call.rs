@@ -1,4 +1,4 @@
-//! `call()`: tells that the function at hand was called or returned, with its values as the programmer wrote them.
+//! `call()`, `call(ustack)`: tells that the function at hand was called or returned, with its values as the programmer wrote them.
 
 use fathom_bpf::object::CallMoment;
 use fathom_bpf::shape::ShapeId;
@@ -7,7 +7,7 @@ use fathom_syntax::diagnostic::Diagnostic;
 
 use super::{Builtin, Use};
 use crate::check::{Call, Checker};
-use crate::hir::Expr;
+use crate::hir::{Data, Expr};
 use crate::lower::{CallPlace, Lowerer, Place, Rvalue};
 use crate::probes::context::WholeValue;
 use crate::ty::Type;
@@ -19,8 +19,17 @@ pub const TABLE: &[Builtin] = &[Builtin {
 }];
 
 fn check(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
-    if !checker.require_args(call, 0..=0) {
+    if !checker.require_args(call, 0..=1) {
         return Expr::error(call.at());
+    }
+    let stack = call.args.first().map(|arg| checker.expr(arg));
+    if let Some(stack) = &stack
+        && !matches!(stack.ty, Type::UserStack { .. } | Type::Error)
+    {
+        return checker.fail(
+            Diagnostic::error("call-stack", call.args[0].span, "`call` takes a user stack")
+                .help("write `call(ustack)`, or `call(ustack(5))` for five frames"),
+        );
     }
     let context = &checker.group.context;
     let has_goroutine = context.goroutine.is_some();
@@ -58,7 +67,12 @@ fn check(checker: &mut Checker<'_, '_>, call: &Call<'_>) -> Expr {
             (builtin.check)(checker, &own)
         })
         .collect();
-    call.expr(Type::None, args)
+    let args: Vec<Expr> = args;
+    call.expr_with(
+        Type::None,
+        args.into_iter().chain(stack.clone()).collect(),
+        Data::Int(i64::from(stack.is_some())),
+    )
 }
 
 fn lower(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> Rvalue {
@@ -72,8 +86,11 @@ fn lower(lowerer: &mut Lowerer<'_, '_>, used: &Use<'_>, _to: Option<Place>) -> R
         Some(Ok(values)) => values.clone(),
         _ => vec![unknown()],
     };
-    let mut identity = used.args.iter().map(|arg| lowerer.scalar(arg));
+    let has_stack = matches!(used.data, Data::Int(1));
+    let (identity, stack) = used.args.split_at(used.args.len() - usize::from(has_stack));
+    let mut identity = identity.iter().map(|arg| lowerer.scalar(arg));
     let place = CallPlace {
+        stack: stack.first(),
         moment,
         goroutine: identity.next(),
         frame: identity.next(),

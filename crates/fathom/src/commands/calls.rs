@@ -71,6 +71,9 @@ pub struct Args {
     /// Show calls by this template: {NAME}, {NAME.MEMBER}, {result}, {duration}, {function}, {pid}, {tid}, {comm}
     #[arg(long, value_name = "TEMPLATE", conflicts_with_all = ["count", "latency"], help_heading = "Answer")]
     print: Option<String>,
+    /// Show the stack of each call
+    #[arg(long, conflicts_with_all = ["count", "latency"], help_heading = "Answer")]
+    stack: bool,
     /// Only count, in the kernel
     #[arg(long, conflicts_with = "latency", help_heading = "Answer")]
     count: bool,
@@ -118,6 +121,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         is_go: &is_go,
         filter: args.filter.as_deref(),
         view: view(args),
+        with_stack: args.stack,
         condition: condition.as_deref(),
         duration_ns: args.duration,
     };

@@ -140,6 +140,7 @@ mod tests {
             frame,
             point: 0,
             comm: String::new(),
+            stack: Vec::new(),
             values: Vec::new(),
         }
     }

@@ -6,8 +6,10 @@ mod latency;
 use super::pairing::{Call, Pairing};
 use super::template::Template;
 use crate::duration::show_duration;
+use fathom_bpf::layout::StackMode;
 use fathom_output::call::{write_arguments, write_results};
 use fathom_output::printer::{OutputFormat, Printer};
+use fathom_output::stack::write_frame;
 use fathom_output::{Align, MapView, Message, Present, Stream, Table, TableStyle, Value};
 use latency::Latencies;
 use std::io::Write;
@@ -24,6 +26,9 @@ pub struct Format {
     /// Added to times of the boot clock to get the time of day.
     pub boot_to_unix_ns: i64,
 }
+
+/// Before the frames of a stack.
+const FRAME_INDENT: &[u8] = b"                                     ";
 
 /// What was seen in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,6 +151,11 @@ impl<'p> Presenter<'p> {
             let _ = write!(out, "  {}", show_duration(duration));
         }
         out.push(b'\n');
+        for frame in &entry.stack {
+            out.extend_from_slice(FRAME_INDENT);
+            write_frame(frame, StackMode::Bpftrace, out);
+            out.push(b'\n');
+        }
     }
 
     /// Calls that have not returned when all ends.

@@ -25,6 +25,8 @@ pub struct Question<'q> {
     pub filter: Option<&'q str>,
     /// What is shown.
     pub view: View,
+    /// `--stack`
+    pub with_stack: bool,
     /// `--container`: a condition on the task.
     pub condition: Option<&'q str>,
     /// `--for`, in nanoseconds.
@@ -63,6 +65,11 @@ fn probes(question: &Question<'_>, target: &Target, is_go: bool) -> String {
     };
     let at = |provider: &str| probe(provider, target);
     let is_line = matches!(target.place, Place::Line { .. });
+    let call = if question.with_stack {
+        "call(ustack)"
+    } else {
+        "call()"
+    };
     match question.view {
         View::Count => format!(
             "{}{condition} {{ @calls[probe] = count(); }}\n",
@@ -74,15 +81,15 @@ fn probes(question: &Question<'_>, target: &Target, is_go: bool) -> String {
             entry = at("uprobe"),
             exit = at("uretprobe"),
         ),
-        View::Lines if is_line => format!("{}{condition} {{ call(); }}\n", at("uprobe")),
+        View::Lines if is_line => format!("{}{condition} {{ {call}; }}\n", at("uprobe")),
         View::Lines if is_filtered => format!(
-            "{entry}{condition} {{ @under_way[{key}] = 1; call(); }}\n\
+            "{entry}{condition} {{ @under_way[{key}] = 1; {call}; }}\n\
              {exit} / @under_way[{key}] / {{ call(); delete(@under_way, ({key})); }}\n",
             entry = at("uprobe"),
             exit = at("uretprobe"),
         ),
         View::Lines => format!(
-            "{} {{ call(); }}\n{} {{ call(); }}\n",
+            "{} {{ {call}; }}\n{} {{ call(); }}\n",
             at("uprobe"),
             at("uretprobe")
         ),
@@ -125,6 +132,7 @@ mod tests {
             is_go: &[false],
             filter,
             view,
+            with_stack: false,
             condition: None,
             duration_ns: None,
         };

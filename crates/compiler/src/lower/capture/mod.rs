@@ -13,7 +13,7 @@ mod turn;
 use std::sync::Arc;
 
 use fathom_bpf::MapId;
-use fathom_bpf::capture::{CHUNK_HEADER, EVENT_HEADER, Limits, Plan};
+use fathom_bpf::capture::{CHUNK_HEADER, EVENT_HEADER, EVENT_STACK, Limits, Plan};
 use fathom_bpf::helper::Helper;
 use fathom_bpf::object::Signature;
 use fathom_bpf::object::{Action, ActionKind, CallMoment, CallValue};
@@ -22,6 +22,7 @@ use fathom_machine::dwarf::Location;
 use super::{Location as OwnLocation, Lowerer, Place};
 use turn::Turn;
 
+use crate::hir::Expr;
 use crate::ir::{BinaryOp, Builder, Compare, FunctionId, Memory, Op, Value, Width};
 use crate::probes::context::WholeValue;
 use crate::ty::Space;
@@ -72,7 +73,9 @@ impl Area {
 }
 
 /// Which call an event tells of.
-pub struct CallPlace {
+pub struct CallPlace<'e> {
+    /// The stack to be shown with it.
+    pub stack: Option<&'e Expr>,
     /// Its entry, its return, or a line in it.
     pub moment: CallMoment,
     /// The goroutine it is in.
@@ -103,7 +106,7 @@ struct Waiting {
 
 impl Lowerer<'_, '_> {
     /// Sends the call, or the return, that the program is at, with its values.
-    pub(crate) fn send_call(&mut self, values: &[WholeValue], place: &CallPlace) {
+    pub(crate) fn send_call(&mut self, values: &[WholeValue], place: &CallPlace<'_>) {
         let values = &values[..values.len().min(MAX_VALUES)];
         let told = values.iter().map(|value| CallValue {
             name: value.name.clone(),
@@ -186,7 +189,7 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    fn call_header(&mut self, event: Place, action: u32, place: &CallPlace) -> Value {
+    fn call_header(&mut self, event: Place, action: u32, place: &CallPlace<'_>) -> Value {
         let time = self.b.call(Helper::KTIME_GET_BOOT_NS, &[]);
         let id = self.b.call(Helper::GET_CURRENT_PID_TGID, &[]);
         let pid = self.b.binary(BinaryOp::Shr, id, 32);
@@ -217,6 +220,14 @@ impl Lowerer<'_, '_> {
             event.offset,
             action as i32,
         );
+        match &place.stack {
+            Some(stack) => self.store(stack, event.plus(EVENT_STACK), &stack.ty),
+            None => {
+                let at = event.plus(EVENT_STACK);
+                self.b.store(Width::B8, at.memory, at.base, at.offset, -1);
+                self.zero(at.plus(8), 8);
+            }
+        }
         let comm = self.address(event.plus(56));
         let size = self.b.constant(16);
         self.b.call(Helper::GET_CURRENT_COMM, &[comm, size]);

@@ -40,7 +40,9 @@ impl Coverage {
         }
         coverage.left_out = object.missing.clone();
         for diagnostic in compiled.diagnostics.iter().filter(|one| !one.is_error()) {
-            coverage.notes.push(diagnostic.message.clone());
+            if !coverage.notes.contains(&diagnostic.message) {
+                coverage.notes.push(diagnostic.message.clone());
+            }
         }
         coverage
     }

@@ -1,7 +1,9 @@
 //! One object a line; the fields are documented in docs/calls.md.
 
 use super::super::pairing::Call;
+use fathom_bpf::layout::StackMode;
 use fathom_output::json::{write_number, write_string};
+use fathom_output::stack::write_frame;
 use fathom_output::whole::{Whole, write_json};
 use std::io::Write;
 
@@ -33,6 +35,16 @@ pub(super) fn write_call(call: &Call, function: &str, unix_ns: i64, out: &mut Ve
     if let Some(duration) = call.duration_ns() {
         out.extend_from_slice(b",\"duration_ns\":");
         write_number(i128::from(duration), out);
+    }
+    if !entry.stack.is_empty() {
+        out.extend_from_slice(b",\"stack\":[");
+        for (index, frame) in entry.stack.iter().enumerate() {
+            out.extend_from_slice(if index > 0 { b"," } else { b"" });
+            let mut text = Vec::new();
+            write_frame(frame, StackMode::Bpftrace, &mut text);
+            write_string(&text, out);
+        }
+        out.push(b']');
     }
     out.extend_from_slice(b"}\n");
 }
