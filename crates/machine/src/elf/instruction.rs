@@ -43,6 +43,8 @@ pub enum Unprobeable {
     NarrowBranch,
     /// It changes the stack segment, which delays traps.
     StackSegment,
+    /// `xchg %rax,%r8`: the kernel takes it for a nop and skips it, so that the program goes on with wrong registers.
+    TakenForNop,
 }
 
 impl fmt::Display for Unprobeable {
@@ -55,6 +57,7 @@ impl fmt::Display for Unprobeable {
             Unprobeable::Opcode => "the kernel refuses its first instruction",
             Unprobeable::NarrowBranch => "its first instruction is a branch with a 16-bit prefix",
             Unprobeable::StackSegment => "its first instruction changes the stack segment",
+            Unprobeable::TakenForNop => "the kernel would skip its first instruction, an exchange of registers that it takes for a nop",
         })
     }
 }
@@ -85,6 +88,8 @@ struct Shape {
     has_lock: bool,
     has_segment: bool,
     has_operand_size: bool,
+    /// The lowest bit of a REX prefix: another register than the opcode names.
+    has_rex_base: bool,
     is_vector: bool,
     /// First opcode byte; for VEX and EVEX the byte in their map.
     first: u8,
@@ -101,6 +106,7 @@ impl Shape {
             has_lock: false,
             has_segment: false,
             has_operand_size: false,
+            has_rex_base: false,
             is_vector: false,
             first: 0,
             second: 0,
@@ -119,6 +125,7 @@ impl Shape {
             at += 1;
         }
         if bits == 64 && matches!(code.get(at)?, 0x40..=0x4f) {
+            shape.has_rex_base = code[at] & 1 != 0;
             at += 1;
         }
         shape.read_opcode(code, at, bits)
@@ -165,6 +172,10 @@ impl Shape {
         let refused = if bits == 64 { REFUSED_64 } else { REFUSED_32 };
         if contains(refused, self.first) {
             return Err(Unprobeable::Opcode);
+        }
+        // The kernel emulates 90 whatever its prefixes say (`branch_setup_xol_ops`, seen on Linux 6.18).
+        if !self.is_vector && self.first == 0x90 && self.has_rex_base {
+            return Err(Unprobeable::TakenForNop);
         }
         if self.has_operand_size && self.is_relative_branch() {
             return Err(Unprobeable::NarrowBranch);

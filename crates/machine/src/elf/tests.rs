@@ -138,8 +138,10 @@ fn resolves_inside_another_root() {
 #[test]
 fn knows_what_the_kernel_refuses() {
     use Unprobeable::*;
-    let cases: [(&[u8], std::result::Result<SiteCost, Unprobeable>); 17] = [
+    let cases: [(&[u8], std::result::Result<SiteCost, Unprobeable>); 19] = [
         (&[0x90], Ok(SiteCost::Emulated)),
+        (&[0x48, 0x90], Ok(SiteCost::Emulated)),
+        (&[0x49, 0x90], Err(TakenForNop)), // xchg %rax,%r8
         (&[0x55], Ok(SiteCost::Emulated)),
         (&[0x41, 0x57], Ok(SiteCost::Emulated)),
         (&[0xe8, 0, 0, 0, 0], Ok(SiteCost::Emulated)),

@@ -168,6 +168,6 @@ pub(super) fn left_out(target: &Target<'_>, part: &Part, refused: &[String]) -> 
         target.binary.shown.display()
     );
     Diagnostic::warning("not-probeable", part.span, message)
-        .label("the kernel refuses their first instructions")
+        .label("the kernel cannot run a probe there")
         .note(format!("left out: {}{more}", shown.join(", ")))
 }
