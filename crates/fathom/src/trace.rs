@@ -15,7 +15,7 @@ use fathom_machine::Machine;
 use fathom_output::printer::Printer;
 use fathom_output::{Message, Present, Stream};
 use fathom_runtime::{
-    Child, Error, Output, Progress, Session, Step, Stop, Target, Trials, missing_right,
+    Child, Error, Output, ProgramCost, Progress, Session, Step, Stop, Target, Trials, missing_right,
 };
 
 use crate::commands;
@@ -49,6 +49,8 @@ pub struct Plan<'a> {
     pub capture: Limits,
     /// Inlined copies of functions are probed too.
     pub with_inlined: bool,
+    /// Is told what programs cost; `None` to do without the measurement.
+    pub costs: Option<&'a RefCell<Vec<ProgramCost>>>,
     /// Is shown the compiled script before it is loaded; an error ends the run.
     pub inspect: &'a dyn Fn(&Source, &Compiled) -> anyhow::Result<()>,
 }
@@ -157,6 +159,9 @@ fn session(
         .buffering(tracing.output_buffering())
         .quiet(tracing.quiet);
     let outcome = session.run(&mut output)?;
+    if let Some(costs) = plan.costs {
+        costs.replace(outcome.costs);
+    }
     for pin in &outcome.pins {
         eprintln!("pinned at {pin}: read it with `cat`, take it away with `rm`");
     }
@@ -182,6 +187,7 @@ fn session_options(
         dynamic_types: Some(Arc::new(GoValues::new(
             fathom::this_machine().with_debug_folders(tracing.debug_folders()),
         ))),
+        measure_cost: plan.costs.is_some(),
         helper_errors: tracing.helper_errors(),
         dry_run: tracing.dry_run,
         verifier_logs: plan.verifier_logs,

@@ -28,6 +28,6 @@ pub use load::LoadError;
 pub use output::{Buffering, Output};
 pub use permission::missing_right;
 pub use progress::{Progress, Step};
-pub use session::{HelperErrorLevel, Options, Outcome, Session, Stop, Target, Trials};
+pub use session::{HelperErrorLevel, Options, Outcome, ProgramCost, Session, Stop, Target, Trials};
 pub use sys::inquiry::vmlinux_btf;
 pub use wall_clock::WallClock;

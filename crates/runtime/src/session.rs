@@ -37,7 +37,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use watch::{News, Watch};
 
-pub use options::{HelperErrorLevel, Options, Outcome, Target, Trials};
+pub use options::{HelperErrorLevel, Options, Outcome, ProgramCost, Target, Trials};
 
 /// Ends a session from another thread.
 #[derive(Clone, Debug)]
@@ -113,6 +113,7 @@ impl<'m> Session<'m> {
             exit_code: None,
             output,
             unwinder: Unwinder::new(object, &tables).map_err(Error::Events)?,
+            costs: Vec::new(),
         };
         run.all(&mut self.options, &self.stop)
     }
@@ -137,6 +138,8 @@ struct Run<'a, 'o> {
     output: &'a mut Output<'o>,
     /// For `dw_ustack`.
     unwinder: Option<Unwinder<'a>>,
+    /// What programs cost, at the end.
+    costs: Vec<ProgramCost>,
 }
 
 impl Run<'_, '_> {
@@ -148,6 +151,10 @@ impl Run<'_, '_> {
             return self.trials(options.trials);
         }
         self.output.hold();
+        let clock = match options.measure_cost {
+            true => Some(bpf::enable_run_time_stats().map_err(Error::Events)?),
+            false => None,
+        };
         if !options.dry_run {
             self.run_by_hand(|place| *place == Place::Begin)?;
         }
@@ -174,7 +181,26 @@ impl Run<'_, '_> {
             }
             self.watch_events(&mut watch)?;
         }
+        if clock.is_some() {
+            self.costs = self.measured();
+        }
         self.finish(options)
+    }
+
+    /// What the programs have cost so far.
+    fn measured(&self) -> Vec<ProgramCost> {
+        let programs = self.loaded.programs.iter().enumerate();
+        let costs = programs.filter_map(|(number, program)| {
+            let mut points = self.object.attach_points.iter();
+            let first = points.find(|point| point.program.0 as usize == number)?;
+            let info = bpf::program_info(program.as_fd()).ok()?;
+            Some(ProgramCost {
+                probe: first.name.clone(),
+                runs: info.run_cnt,
+                run_time_ns: info.run_time_ns,
+            })
+        });
+        costs.collect()
     }
 
     /// Whether anything can still happen: not when all is left behind in pins, and not when only `begin` and `end` are there.
@@ -371,6 +397,7 @@ impl Run<'_, '_> {
             malformed_events: self.actions.malformed,
             failures: std::mem::take(&mut self.attached.failures),
             pins: std::mem::take(&mut self.attached.pins),
+            costs: std::mem::take(&mut self.costs),
         }
     }
 

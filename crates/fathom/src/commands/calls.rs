@@ -1,5 +1,6 @@
 //! `fathom calls`: has that function been called, with what, and what did it return?
 
+mod cost;
 mod coverage;
 
 use std::cell::{OnceCell, RefCell};
@@ -80,6 +81,9 @@ pub struct Args {
     /// Only measure how long calls take, in the kernel
     #[arg(long, help_heading = "Answer")]
     latency: bool,
+    /// Say what the probes cost, by the kernel's own account
+    #[arg(long, help_heading = "Answer")]
+    cost: bool,
     /// End after this time: 10s, 2m, 500ms
     #[arg(long = "for", value_name = "DURATION", value_parser = |text: &str| parse_duration(text).ok_or("write it as 10s, 2m or 500ms"), help_heading = "Answer")]
     duration: Option<u64>,
@@ -141,6 +145,7 @@ fn answer(args: &Args, script: &str, tracing: &Tracing) -> anyhow::Result<u8> {
     let stop: Rc<OnceCell<Stop>> = Rc::default();
     let presenter = Rc::new(RefCell::new(presenter(args, &stop)?));
     let coverage = RefCell::new(Coverage::default());
+    let costs = RefCell::new(Vec::new());
     let shown: Rc<RefCell<dyn Present>> = presenter.clone();
     let plan = Plan {
         source: Source::text("calls", script),
@@ -165,6 +170,7 @@ fn answer(args: &Args, script: &str, tracing: &Tracing) -> anyhow::Result<u8> {
             ..Limits::default()
         },
         with_inlined: !args.latency,
+        costs: args.cost.then_some(&costs),
         inspect: &|_, compiled| {
             coverage.replace(Coverage::of(compiled));
             Ok(())
@@ -173,7 +179,11 @@ fn answer(args: &Args, script: &str, tracing: &Tracing) -> anyhow::Result<u8> {
     let ended = trace(&plan)?;
     if let Ended::Done(_) = ended {
         let totals = presenter.borrow().totals();
-        coverage.borrow().tell(&totals, args.output == "json");
+        let is_json = args.output == "json";
+        coverage.borrow().tell(&totals, is_json);
+        if args.cost {
+            cost::tell(&costs.borrow(), is_json);
+        }
     }
     Ok(match ended {
         Ended::Done(code) => code,

@@ -19,6 +19,8 @@ pub struct Options {
     pub allow_unsafe: bool,
     /// Finds types that only running programs know, for `call()`.
     pub dynamic_types: Option<Arc<dyn DynamicTypes>>,
+    /// Have the kernel account for the programs' run time; costs a few nanoseconds a run, of all programs of the machine.
+    pub measure_cost: bool,
     /// Which failures of helpers are told.
     pub helper_errors: HelperErrorLevel,
     /// Attach, say so, and leave: nothing of the script runs.
@@ -106,4 +108,18 @@ pub struct Outcome {
     pub failures: Vec<AttachFailure>,
     /// Paths at which iterators were left behind.
     pub pins: Vec<String>,
+    /// What each program cost, if it was measured.
+    pub costs: Vec<ProgramCost>,
+}
+
+/// What a program cost by the kernel's own account (Linux 5.1): without the way into it, which for a probe in user space costs
+/// more than most programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramCost {
+    /// Name of its first attach point.
+    pub probe: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// In all runs together.
+    pub run_time_ns: u64,
 }
