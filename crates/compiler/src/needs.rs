@@ -26,6 +26,7 @@ pub fn of_probes(script: &Script) -> Vec<Needs> {
                         "args" | "ctx" | "retval" => needs.args = true,
                         "call" => (needs.values, needs.goroutine) = (true, true),
                         "goid" | "frame" => needs.goroutine = true,
+                        "kstack" | "ustack" | "dw_ustack" => needs.stacks = true,
                         name => needs.positional |= is_positional(name),
                     }
                 }

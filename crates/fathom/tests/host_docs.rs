@@ -164,6 +164,7 @@ macro_rules! pages {
 }
 
 pages! {
+    calls_page "docs/calls.md";
     run_page "docs/run.md";
     list_page "docs/list.md";
     check_page "docs/check.md";

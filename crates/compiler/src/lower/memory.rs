@@ -5,7 +5,7 @@ use fathom_bpf::helper::Helper;
 
 use super::Lowerer;
 use crate::hir::Expr;
-use crate::ir::{BinaryOp, Memory, Op, Slot, Value, Width};
+use crate::ir::{BinaryOp, Compare, Memory, Op, Slot, Value, Width};
 use crate::ty::{Space, Type};
 
 /// Copies longer than this call a helper.
@@ -182,6 +182,7 @@ impl Lowerer<'_, '_> {
         };
         match (is_user, is_string) {
             (true, true) => Helper::PROBE_READ_USER_STR,
+            (true, false) if self.group.sleepable => Helper::COPY_FROM_USER,
             (true, false) => Helper::PROBE_READ_USER,
             (false, true) => Helper::PROBE_READ_KERNEL_STR,
             (false, false) => Helper::PROBE_READ_KERNEL,
@@ -431,6 +432,40 @@ impl Lowerer<'_, '_> {
     pub fn read_string(&mut self, to: Place, size: Value, address: Value, space: Space) -> Value {
         let helper = self.read_helper(space, true);
         let pointer = self.address(to);
+        if helper == Helper::PROBE_READ_USER_STR {
+            return self.read_text(pointer, size, address);
+        }
         self.b.call(helper, &[pointer, size, address])
+    }
+
+    /// Copies user memory; gives 0, or an error. Waits for pages that are not there if the program may.
+    pub(super) fn copy_bytes(&mut self, to: Value, size: Value, address: Value) -> Value {
+        let helper = self.read_helper(Space::User, false);
+        self.b.call(helper, &[to, size, address])
+    }
+
+    /// Reads a text of user memory, like `bpf_probe_read_user_str`. A program that may wait has its pages brought in first when
+    /// that fails: the one where it starts, and the one where it must end.
+    pub(super) fn read_text(&mut self, to: Value, size: Value, address: Value) -> Value {
+        let args = [to, size, address];
+        let result = self.b.call(Helper::PROBE_READ_USER_STR, &args);
+        if !self.group.sleepable {
+            return result;
+        }
+        let outcome = self.b.variable();
+        self.b.write(outcome, result);
+        let (retry, done) = (self.b.block(), self.b.block());
+        self.b.branch(Compare::Sgt, result, 0, done, retry);
+        self.b.enter(retry);
+        let one = self.b.constant(1);
+        self.b.call(Helper::COPY_FROM_USER, &[to, one, address]);
+        let last = self.b.binary(BinaryOp::Add, address, size);
+        let last = self.b.binary(BinaryOp::Sub, last, 1);
+        self.b.call(Helper::COPY_FROM_USER, &[to, one, last]);
+        let result = self.b.call(Helper::PROBE_READ_USER_STR, &args);
+        self.b.write(outcome, result);
+        self.b.jump(done);
+        self.b.enter(done);
+        self.b.read(outcome)
     }
 }

@@ -63,6 +63,8 @@ pub struct Needs {
     pub args: bool,
     /// `call()`: whole values must be known.
     pub values: bool,
+    /// `kstack`, `ustack`: there are stack maps, which programs that sleep may not use.
+    pub stacks: bool,
     /// `arg0` …
     pub positional: bool,
     /// `goid`, `frame`: the running goroutine must be known.
@@ -497,14 +499,31 @@ fn join(found: Vec<Found>, features: &Features, options: &ExpandOptions<'_>) -> 
             Some(group) => group.points.push(point),
             None => groups.push(Group {
                 probe: found.probe,
+                sleepable: may_sleep(&found.kind, &found.context, needs, features, options),
                 kind: found.kind,
-                sleepable: false,
                 context: found.context,
                 points: vec![point],
             }),
         }
     }
     groups
+}
+
+/// Whether the program is to wait for pages of user memory that are not there: where whole values are asked for, which are worth
+/// nothing with holes. Programs on perf events may sleep since Linux 6.0, those of multi links since 6.6.
+fn may_sleep(
+    kind: &ProgramKind,
+    context: &Context,
+    needs: Needs,
+    features: &Features,
+    options: &ExpandOptions<'_>,
+) -> bool {
+    let is_uprobe = matches!(context.provider, "uprobe" | "uretprobe")
+        && matches!(kind, ProgramKind::Kprobe | ProgramKind::UprobeMulti);
+    is_uprobe
+        && features.uprobe_multi
+        && !needs.stacks
+        && (needs.values || (needs.args && options.with_inlined))
 }
 
 /// Groups that a place is compared with.

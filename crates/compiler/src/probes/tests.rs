@@ -110,6 +110,7 @@ fn plain() -> Setup {
 fn with_args() -> Setup {
     Setup {
         needs: Needs {
+            stacks: false,
             values: false,
             function: false,
             args: true,
@@ -487,6 +488,7 @@ fn kernel_functions() {
         &Setup {
             features: without,
             needs: Needs {
+                stacks: false,
                 values: false,
                 function: false,
                 identity: true,

@@ -6,7 +6,6 @@
 use fathom_bpf::capture::{
     CHUNK_HEADER, CUT, FAULT, KIND_COUNT, KIND_END, KIND_TEXT as LINK_TEXT, RECORD_SIZE,
 };
-use fathom_bpf::helper::Helper;
 
 use super::{Area, KIND_FETCH, KIND_SCAN, KIND_TEXT, MAX_WAITING, WAITING_SIZE};
 use crate::ir::{BinaryOp, BlockId, Compare, Memory, Op, Value, Width};
@@ -337,15 +336,11 @@ impl Lowerer<'_, '_> {
         self.b
             .branch(Compare::Eq, item.kind, KIND_TEXT as i32, text, plain);
         self.b.enter(plain);
-        let result = self
-            .b
-            .call(Helper::PROBE_READ_USER, &[to, bytes, item.address]);
+        let result = self.copy_bytes(to, bytes, item.address);
         self.b.write(size, bytes);
         self.b.branch(Compare::Eq, result, 0, done, failed);
         self.b.enter(text);
-        let result = self
-            .b
-            .call(Helper::PROBE_READ_USER_STR, &[to, bytes, item.address]);
+        let result = self.read_text(to, bytes, item.address);
         self.b.write(size, result);
         self.b.branch(Compare::Sgt, result, 0, read, failed);
         self.b.enter(read);
