@@ -1,5 +1,6 @@
 //! What user space does for an event: one function for each kind of action.
 
+mod calls;
 mod packets;
 
 use crate::error::{Error, Result};
@@ -7,20 +8,15 @@ use crate::maps::Table;
 use crate::output::{Output, position};
 use crate::script_table::ScriptTable;
 use crate::symbols::Symbols;
-use fathom_bpf::capture::EVENT_STACK;
-use fathom_bpf::layout::StackMode;
 use fathom_bpf::map::{MapRole, ScriptMap, Storage};
-use fathom_bpf::object::{
-    Action, ActionKind, AttachPoint, CallMoment, CallValue, FormatSink, Place,
-};
+use fathom_bpf::object::{Action, ActionKind, FormatSink};
 use fathom_bpf::{Field, Layout, MapId, Object};
-use fathom_output::call::place_of_call;
 use fathom_output::decode::STRING_CUT;
 use fathom_output::time::strftime;
-use fathom_output::whole::{DynamicSource, DynamicTypes, ProgramPlace};
+use fathom_output::whole::DynamicTypes;
 use fathom_output::{
     DecodeContext, FormatPlan, MapOptions, MapSnapshot, MapView, Message, Resolver, Unset, Value,
-    decode, decode_call, decode_field,
+    decode_field,
 };
 use packets::PacketFiles;
 use std::collections::HashSet;
@@ -31,8 +27,6 @@ use std::sync::Arc;
 
 /// Strings that `join` puts together at most, whatever an event claims.
 const MAX_JOINED: u32 = 1024;
-/// Frames of a call's stack at most.
-const MAX_CALL_FRAMES: u32 = 127;
 /// Bytes of a command's output that are shown.
 const MAX_COMMAND_OUTPUT: u64 = 64 << 20;
 
@@ -178,51 +172,6 @@ impl<'a> Actions<'a> {
             }
         }
         Ok(Asked::Nothing)
-    }
-
-    /// Shows a call or a return.
-    fn call(
-        &mut self,
-        moment: CallMoment,
-        values: &[CallValue],
-        event: &[u8],
-        output: &mut Output<'_>,
-    ) -> Result<()> {
-        let object = self.object;
-        let (point, instruction) = place_of_call(event).unwrap_or((u64::MAX, 0));
-        let point = usize::try_from(point)
-            .ok()
-            .and_then(|point| object.attach_points.get(point));
-        let mut offsets = Vec::new();
-        let path = point.and_then(|point| sites(object, point, &mut offsets));
-        let dynamic = match (&self.dynamic_types, path) {
-            (Some(types), Some(path)) => Some(DynamicSource {
-                types: types.as_ref(),
-                program: ProgramPlace {
-                    path,
-                    offsets: &offsets,
-                    instruction,
-                },
-            }),
-            _ => None,
-        };
-        let Ok(mut call) = decode_call(event, moment, values, &object.shapes, dynamic) else {
-            self.malformed += 1;
-            return Ok(());
-        };
-        let layout = Layout::UserStack {
-            mode: StackMode::Bpftrace,
-            limit: MAX_CALL_FRAMES,
-        };
-        let stack = event.get(EVENT_STACK as usize..).unwrap_or_default();
-        if let Ok(Value::Stack { frames, .. }) =
-            decode(stack, &layout, &DecodeContext::new(self.symbols))
-        {
-            call.stack = frames;
-        }
-        let call = &call;
-        let probe = point.map_or("", |point| point.name.as_str());
-        output.tell(&Message::Call { call, probe })
     }
 
     fn format(
@@ -519,32 +468,6 @@ impl JoinedStrings {
         };
         let strings: Vec<&[u8]> = (0..count).map_while(string).collect();
         strings.join(separator.as_bytes())
-    }
-}
-
-/// The file of a probe in user space, and where in it the probe is.
-fn sites<'o>(
-    object: &'o Object,
-    point: &'o AttachPoint,
-    offsets: &mut Vec<u64>,
-) -> Option<&'o str> {
-    match &point.place {
-        Place::Uprobe { path, site, .. } => {
-            offsets.push(site.offset);
-            Some(path)
-        }
-        Place::UprobeMulti { path, sites, .. } => {
-            offsets.extend(sites.iter().map(|site| site.offset));
-            Some(path)
-        }
-        Place::Member { of } => match &object.attach_points.get(*of as usize)?.place {
-            Place::UprobeMulti { path, sites, .. } => {
-                offsets.extend(sites.iter().map(|site| site.offset));
-                Some(path)
-            }
-            _ => None,
-        },
-        _ => None,
     }
 }
 
