@@ -53,7 +53,7 @@ fn hammer(original: &[u8], hot: std::ops::Range<usize>, ask: impl Fn(Vec<u8>)) {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let start = Instant::now();
     let mut rounds = 0;
-    while rounds < 2000 && start.elapsed() < Duration::from_secs(8) {
+    while rounds < 2000 && start.elapsed() < Duration::from_secs(6) {
         let bytes = mutate(original, &mut random, hot.clone());
         let began = Instant::now();
         ask(bytes);
@@ -204,6 +204,10 @@ fn broken_dwarf() {
         (
             ["-g", "-gdwarf-5", "-O2"],
             [".debug_info", ".debug_loclists", ".debug_line"],
+        ),
+        (
+            ["-g", "-gdwarf-4", "-fdebug-types-section"],
+            [".debug_info", ".debug_types", ".debug_abbrev"],
         ),
     ] {
         let Some(bytes) = sample(&flags) else {

@@ -346,3 +346,71 @@ fn translates_operations() {
     check(&[0x31; 17], lost("its description is malformed"));
     check(&[0x31; 5000], lost("its description is too long"));
 }
+
+/// Numbers of narrow types are cut, and extended by the type's sign.
+#[test]
+fn translates_typed_operations() {
+    let text =
+        "unsigned char small = 1; int wide = 2; double real = 3; int main(void) { return wide; }";
+    let Some((_folder, elf)) = compile_text("gcc", &["-g", "-O0"], "sample.c", text) else {
+        return;
+    };
+    let debug = DebugInfo::new(elf.clone()).unwrap();
+    let main = elf.require_function("main").unwrap().address;
+    let question = Question::new(&debug).unwrap();
+    let unit = question.unit_at(main).unwrap().unwrap();
+    let outline = debug.outline(&question, &unit).unwrap();
+    let place = question
+        .entry(&unit, outline.starting_at(main).unwrap())
+        .unwrap();
+    let site = Site::new(&question, &place, main, main);
+    let root = question
+        .entry(&unit, unit.unit.header.root_offset())
+        .unwrap();
+    let bases = question
+        .children(&root, 100, |tag| tag == gimli::DW_TAG_base_type)
+        .unwrap();
+    let base = |wanted: &str| {
+        let mut named = bases
+            .iter()
+            .map(|base| (unit.text(base.own(gimli::DW_AT_name).unwrap()), base));
+        let (_, base) = named.find(|(name, _)| name == wanted).unwrap();
+        let offset = base.entry.offset().0;
+        assert!(offset < 1 << 14);
+        [0x80 | (offset & 0x7f) as u8, (offset >> 7) as u8]
+    };
+    // regval_type RDI of the type, stack_value
+    let of_type = |name: &str| {
+        let [low, high] = base(name);
+        let code: &'static [u8] = Box::leak(Box::new([0xa5, 5, low, high, 0x9f]));
+        let code = gimli::Expression(EndianSlice::new(code, LittleEndian));
+        translate(&site, Some(&unit), code, unit.unit.encoding())
+    };
+    let rdi = Operation::Register {
+        number: RDI,
+        offset: 0,
+    };
+    let value = |rest: &[Operation]| Location::Value(Expression([&[rdi], rest].concat()));
+    let shift = |by: BinaryOperation| [Operation::Constant(32), Operation::Binary(by)];
+    assert_eq!(
+        of_type("int"),
+        value(
+            &[
+                shift(BinaryOperation::ShiftLeft),
+                shift(BinaryOperation::ShiftRightSigned)
+            ]
+            .concat()
+        )
+    );
+    assert_eq!(
+        of_type("unsigned char"),
+        value(&[
+            Operation::Constant(0xff),
+            Operation::Binary(BinaryOperation::And)
+        ])
+    );
+    let Location::Unreadable(why) = of_type("double") else {
+        panic!("{:?}", of_type("double"))
+    };
+    assert_eq!(why, "it is calculated with other numbers than integers");
+}
