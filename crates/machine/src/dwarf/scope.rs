@@ -163,7 +163,10 @@ impl<'a> Walk<'_, '_, 'a> {
                 gimli::DW_TAG_formal_parameter | gimli::DW_TAG_variable => {
                     self.variable(&place, builder)?;
                 }
-                gimli::DW_TAG_lexical_block if self.covers(&place) => {}
+                gimli::DW_TAG_lexical_block
+                | gimli::DW_TAG_try_block
+                | gimli::DW_TAG_catch_block
+                    if self.covers(&place) => {}
                 gimli::DW_TAG_inlined_subroutine if self.covers(&place) => {
                     let name = self.question.text_of(&place, gimli::DW_AT_name)?;
                     self.inlined.push((depth, name.unwrap_or_default()));
