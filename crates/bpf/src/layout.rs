@@ -98,8 +98,8 @@ pub enum Layout {
     Hist { bits: u32 },
     /// Linear histogram: bucket 0 is below `min`, then `(max - min) / step` buckets, then one above.
     Lhist { min: i64, max: i64, step: i64 },
-    /// Time series: `buckets` intervals of `interval_ns`; keyed like a histogram by `interval index`;
-    /// cell `u64 value; u64 count; u64 timestamp`.
+    /// Time series: `buckets` intervals of `interval_ns` by the TAI clock, in a ring: keyed like a histogram, by the interval's
+    /// number modulo `buckets`; cell `u64 value; u64 count; u64 timestamp`.
     TimeSeries {
         interval_ns: u64,
         buckets: u32,

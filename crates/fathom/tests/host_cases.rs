@@ -88,6 +88,7 @@ fn run(command: &mut Command, head: &Head, script: &str) -> Result<(Vec<u8>, Str
         .args(&head.flags)
         .args(["-e", script])
         .args(&head.params)
+        .env("TZ", "UTC")
         .stdin(Stdio::null())
         .output()?;
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();

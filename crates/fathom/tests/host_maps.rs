@@ -129,6 +129,38 @@ fn counts_by_key_add_up_exactly() {
 }
 
 #[test]
+fn values_of_all_intervals_add_up_exactly() {
+    let Some(script) = Script::start(
+        "config = { unstable_tseries = enable }
+        tracepoint:syscalls:sys_enter_getppid /pid == PID/ {
+            @all = tseries(1, 1ms, 100000, \"sum\"); @thread[tid] = tseries(1, 100ms, 1000, \"sum\");
+            @last = tseries(1, 1ms, 2); }",
+    ) else {
+        return;
+    };
+    let (threads, calls) = (8, 20_000);
+    call_getppid(threads, calls);
+    let maps = script.maps();
+    let sum = |rows: &serde_json::Value| -> u64 {
+        let rows = rows.as_array().expect("a list of intervals").iter();
+        rows.filter_map(|row| row["value"].as_u64()).sum()
+    };
+    let total = (threads * calls) as u64;
+    assert_eq!(sum(&maps["@all"]), total);
+    let by_thread = maps["@thread"].as_object().expect("a keyed map");
+    assert_eq!(by_thread.len(), threads);
+    for rows in by_thread.values() {
+        assert_eq!(sum(rows), calls as u64);
+    }
+    let starts = maps["@all"].as_array().into_iter().flatten();
+    let starts: Vec<_> = starts.map(|row| row["interval_start"].as_str()).collect();
+    assert!(starts.is_sorted() && starts.len() > 1, "{starts:?}");
+    // Old intervals go when new ones come.
+    let last = maps["@last"].as_array().map(Vec::len);
+    assert!(matches!(last, Some(1 | 2)), "{last:?}");
+}
+
+#[test]
 fn more_keys_than_slots_are_kept_all() {
     let Some(script) = Script::start(
         "tracepoint:syscalls:sys_enter_getppid /pid == PID/ { @thread[tid] = count(); @seen[tid] = 7; }",

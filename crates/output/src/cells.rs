@@ -2,11 +2,9 @@
 
 use crate::decode::{DecodeError, read_u64};
 use crate::map::Unset;
-use crate::value::{Bucket, Histogram, Scale, Series, SeriesPoint, Summary, Value};
+use crate::value::{Bucket, Histogram, Scale, Summary, Value};
 use fathom_bpf::Layout;
-use fathom_bpf::layout::{
-    SeriesAggregation, hist_bucket_count, hist_bucket_range, lhist_bucket_count,
-};
+use fathom_bpf::layout::{hist_bucket_count, hist_bucket_range, lhist_bucket_count};
 use std::collections::BTreeMap;
 
 /// Joins one aggregation cell per CPU.
@@ -37,7 +35,7 @@ pub fn is_used(cells: &[&[u8]], layout: &Layout) -> Result<bool, DecodeError> {
     Ok(false)
 }
 
-/// Joins `(bucket, cell)` pairs of histograms and time series; `None` when all are empty and were not zeroed.
+/// Joins `(bucket, cell)` pairs of histograms; `None` when all are empty and were not zeroed.
 pub fn merge_buckets(
     cells: &[(u64, &[u8])],
     layout: &Layout,
@@ -82,7 +80,6 @@ fn merge_used_buckets(
             };
             histogram(cells, Scale::Linear { step }, last + 1, range)
         }
-        Layout::TimeSeries { .. } => series(cells, layout),
         _ => Err(DecodeError::Aggregation),
     }
 }
@@ -130,7 +127,7 @@ fn extreme(
     Ok(number(best.unwrap_or(0), signed))
 }
 
-fn wide(bits: u64, signed: bool) -> i128 {
+pub(crate) fn wide(bits: u64, signed: bool) -> i128 {
     match signed {
         true => i128::from(bits as i64),
         false => i128::from(bits),
@@ -169,78 +166,4 @@ fn histogram(
         scale,
         buckets: buckets.collect(),
     })))
-}
-
-/// One interval of a time series while CPUs are joined.
-#[derive(Clone, Copy, Default)]
-struct Interval {
-    value: u64,
-    count: u64,
-    /// Newest update.
-    timestamp_ns: u64,
-}
-
-/// The interval is told by the time in the cell: a bucket that is used anew holds the older interval on CPUs that
-/// have not come round yet.
-fn series(cells: &[(u64, &[u8])], layout: &Layout) -> Result<Option<Value>, DecodeError> {
-    let &Layout::TimeSeries {
-        interval_ns,
-        buckets,
-        aggregation,
-        signed,
-    } = layout
-    else {
-        return Err(DecodeError::Aggregation);
-    };
-    let mut intervals: BTreeMap<u64, Interval> = BTreeMap::new();
-    for (_, cell) in cells {
-        let new = Interval {
-            value: read_u64(cell, 0)?,
-            count: read_u64(cell, 8)?,
-            timestamp_ns: read_u64(cell, 16)?,
-        };
-        if new.count > 0 {
-            let start = new.timestamp_ns / interval_ns.max(1);
-            let old = intervals.entry(start).or_default();
-            *old = join(*old, new, aggregation, signed);
-        }
-    }
-    let skipped = intervals.len().saturating_sub(buckets as usize);
-    let points = intervals
-        .iter()
-        .skip(skipped)
-        .map(|(index, interval)| SeriesPoint {
-            start_ns: index.saturating_mul(interval_ns.max(1)),
-            value: match aggregation {
-                SeriesAggregation::Avg => {
-                    wide(interval.value, signed) / i128::from(interval.count.max(1))
-                }
-                _ => wide(interval.value, signed),
-            },
-        });
-    let points: Vec<SeriesPoint> = points.collect();
-    Ok((!points.is_empty()).then_some(Value::Series(Series {
-        interval_ns,
-        limit: buckets,
-        points,
-    })))
-}
-
-fn join(old: Interval, new: Interval, aggregation: SeriesAggregation, signed: bool) -> Interval {
-    if old.count == 0 {
-        return new;
-    }
-    let is_smaller = wide(new.value, signed) < wide(old.value, signed);
-    let value = match aggregation {
-        SeriesAggregation::None if new.timestamp_ns >= old.timestamp_ns => new.value,
-        SeriesAggregation::Min if is_smaller => new.value,
-        SeriesAggregation::Max if !is_smaller => new.value,
-        SeriesAggregation::Avg | SeriesAggregation::Sum => old.value.wrapping_add(new.value),
-        _ => old.value,
-    };
-    Interval {
-        value,
-        count: old.count.saturating_add(new.count),
-        timestamp_ns: old.timestamp_ns.max(new.timestamp_ns),
-    }
 }

@@ -10,6 +10,7 @@ pub mod decode;
 pub mod event;
 mod gfp;
 mod hist;
+mod intervals;
 pub mod json;
 pub mod map;
 mod map_json;

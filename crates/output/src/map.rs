@@ -2,6 +2,7 @@
 
 use crate::cells;
 use crate::decode::{DecodeContext, DecodeError, decode, read_u64, slice};
+use crate::intervals;
 use crate::value::Value;
 use fathom_bpf::Layout;
 use fathom_bpf::map::{ScriptMap, Storage};
@@ -78,8 +79,19 @@ impl MapView {
         ctx: &DecodeContext<'_>,
     ) -> Result<MapView, DecodeError> {
         let mut rows = Vec::new();
+        let entries = snapshot.entries.iter();
+        let all_cells = entries.flat_map(|entry| entry.values.iter().map(Vec::as_slice));
+        let newest = intervals::newest(all_cells, &map.value)?;
         for (key_bytes, cells) in groups(snapshot, map)? {
-            let Some(value) = value(&cells, map, options.unset, ctx)? else {
+            let value = match map.value {
+                Layout::TimeSeries { .. } => {
+                    let series = intervals::merge(&cells, &map.value, newest, ctx.resolver)?;
+                    let is_zeroed = map.key.is_some() || options.unset == Unset::Zeroed;
+                    (is_zeroed || !series.points.is_empty()).then_some(Value::Series(series))
+                }
+                _ => value(&cells, map, options.unset, ctx)?,
+            };
+            let Some(value) = value else {
                 continue;
             };
             let key = match &map.key {

@@ -28,7 +28,7 @@ fn rank(value: &Value) -> Option<i128> {
         Value::Series(series) => series
             .points
             .last()
-            .map_or(0, |point| i128::from(point.start_ns)),
+            .map_or(0, |point| i128::from(point.unix_ns)),
         _ => return None,
     })
 }

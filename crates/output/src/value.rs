@@ -141,19 +141,21 @@ pub struct Bucket {
 pub struct Series {
     /// Length of an interval.
     pub interval_ns: u64,
-    /// Number of intervals kept.
-    pub limit: u32,
-    /// Intervals that have a value, oldest first.
+    /// Whether values can be negative.
+    pub is_signed: bool,
+    /// Consecutive intervals, oldest first.
     pub points: Vec<SeriesPoint>,
 }
 
-/// The value of one interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesPoint {
-    /// When the interval starts, by the kernel's boot clock.
-    pub start_ns: u64,
-    /// Aggregated value.
-    pub value: i128,
+    /// When it starts: nanoseconds since 1970.
+    pub unix_ns: i64,
+    /// The same in local time, to the second: `2026-01-31 23:59:59`.
+    pub local_time: String,
+    /// `None`: there was nothing in it.
+    pub value: Option<i128>,
 }
 
 impl Value {
@@ -181,8 +183,8 @@ impl Value {
                 }
             }
             Value::Series(series) => {
-                for point in &mut series.points {
-                    point.value /= i128::from(divisor);
+                for value in series.points.iter_mut().flat_map(|point| &mut point.value) {
+                    *value /= i128::from(divisor);
                 }
             }
             _ => {}

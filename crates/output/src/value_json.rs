@@ -94,11 +94,13 @@ fn write_histogram(histogram: &Histogram, out: &mut Vec<u8>) {
 }
 
 fn write_series(series: &Series, out: &mut Vec<u8>) {
-    write_list(series.points.iter(), out, |point, out| {
-        append(out, format_args!("{{\"interval_start\": "));
-        write_number(i128::from(point.start_ns), out);
-        append(out, format_args!(", \"value\": "));
-        write_number(point.value, out);
-        out.push(b'}');
+    let points = series.points.iter();
+    let with_values = points.filter_map(|point| Some((point, point.value?)));
+    write_list(with_values, out, |(point, value), out| {
+        let nanoseconds = point.unix_ns.rem_euclid(1_000_000_000);
+        let time = &point.local_time;
+        let object =
+            format_args!("{{\"interval_start\":\"{time}.{nanoseconds:09}\",\"value\":{value}}}");
+        append(out, object);
     });
 }

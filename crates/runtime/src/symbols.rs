@@ -37,6 +37,12 @@ pub(crate) struct Symbols<'a> {
     tai_offset_ns: i64,
 }
 
+/// Leap seconds are whole ones, however long it took to read two clocks.
+fn whole_seconds(ns: i64) -> i64 {
+    let second = 1_000_000_000;
+    (ns + second / 2).div_euclid(second) * second
+}
+
 impl<'a> Symbols<'a> {
     /// `tables` are the object's maps. Reads nothing but clocks.
     pub(crate) fn new(
@@ -54,7 +60,7 @@ impl<'a> Symbols<'a> {
             cgroups: RefCell::default(),
             boot_offset_ns: fathom_machine::process::boot_offset_ns(),
             monotonic_offset_ns: real - time::now_ns(Clock::Monotonic),
-            tai_offset_ns: real - time::now_ns(Clock::Tai),
+            tai_offset_ns: whole_seconds(real - time::now_ns(Clock::Tai)),
         }
     }
 

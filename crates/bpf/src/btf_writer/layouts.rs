@@ -62,7 +62,10 @@ fn script_value(types: &mut Types, script: &ScriptMap, size: u32) -> TypeId {
     let value = &script.value;
     match script.storage {
         Storage::Plain | Storage::PerCpu | Storage::PerCpuScalar => sized(types, value, size),
-        Storage::Buckets | Storage::BucketArray => sized(types, &Layout::Count, size),
+        Storage::Buckets | Storage::BucketArray => match value {
+            Layout::TimeSeries { .. } => sized(types, value, size),
+            _ => sized(types, &Layout::Count, size),
+        },
         Storage::Scalar if value.size().checked_add(8).is_none_or(|total| total > size) => {
             opaque(types, size)
         }

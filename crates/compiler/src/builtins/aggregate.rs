@@ -1,12 +1,18 @@
-//! `count()`, `sum(n)`, `min(n)`, `max(n)`, `avg(n)`, `stats(n)`, `hist(n[, bits])`, `lhist(n, min, max, step)`.
+//! `count()`, `sum(n)`, `min(n)`, `max(n)`, `avg(n)`, `stats(n)`, `hist(n[, bits])`, `lhist(n, min, max, step)`,
+//! `tseries(n, interval_ns, intervals[, aggregation])`.
 //!
-//! Here they are checked; `lower/aggregate.rs`, `buckets.rs` and `merge.rs` make code of them.
+//! Here they are checked; `lower/aggregate.rs`, `buckets.rs`, `series.rs` and `merge.rs` make code of them.
+
+use std::ops::RangeInclusive;
+
+use fathom_bpf::layout::SeriesAggregation;
 
 use fathom_syntax::ast;
 use fathom_syntax::diagnostic::Diagnostic;
 
 use super::Aggregation;
 use crate::check::Checker;
+use crate::config::Unstable;
 use crate::hir::Expr;
 use crate::ty::Type;
 
@@ -14,6 +20,16 @@ use crate::ty::Type;
 const MAX_HIST_BITS: i64 = 5;
 /// Most buckets of a linear histogram.
 const MAX_LHIST_BUCKETS: i64 = 1000;
+
+/// Most intervals of a time series.
+const MAX_INTERVALS: i64 = 1_000_000;
+/// What can be done with the values of an interval; without one of these words, the last one counts.
+const SERIES_AGGREGATIONS: [(&str, SeriesAggregation); 4] = [
+    ("avg", SeriesAggregation::Avg),
+    ("max", SeriesAggregation::Max),
+    ("min", SeriesAggregation::Min),
+    ("sum", SeriesAggregation::Sum),
+];
 
 /// All aggregations.
 pub const TABLE: &[Aggregation] = &[
@@ -48,6 +64,10 @@ pub const TABLE: &[Aggregation] = &[
     Aggregation {
         name: "lhist",
         check: check_lhist,
+    },
+    Aggregation {
+        name: "tseries",
+        check: check_tseries,
     },
 ];
 
@@ -142,4 +162,89 @@ fn check_lhist(checker: &mut Checker<'_, '_>, name: &ast::Name, args: &[ast::Exp
         return None;
     }
     Some((Type::Lhist { min, max, step }, Some(value)))
+}
+
+fn check_tseries(
+    checker: &mut Checker<'_, '_>,
+    name: &ast::Name,
+    args: &[ast::Expr],
+) -> CheckResult {
+    let (arg, interval, intervals, word) = match args {
+        [arg, interval, intervals] => (arg, interval, intervals, None),
+        [arg, interval, intervals, word] => (arg, interval, intervals, Some(word)),
+        _ => {
+            let wanted = "three or four arguments (value, interval, intervals, aggregation)";
+            wrong_count(checker, name, wanted, args.len());
+            return None;
+        }
+    };
+    require_series(checker, name)?;
+    let value = checker.integer(arg);
+    let interval_ns = within(checker, interval, "the interval", 1..=i64::MAX)?;
+    let buckets = within(
+        checker,
+        intervals,
+        "the number of intervals",
+        1..=MAX_INTERVALS,
+    )?;
+    let aggregation = match word {
+        Some(word) => series_aggregation(checker, word)?,
+        None => SeriesAggregation::None,
+    };
+    let ty = Type::TimeSeries {
+        interval_ns: interval_ns as u64,
+        buckets: buckets as u32,
+        aggregation,
+        signed: matches!(value.ty, Type::Int { signed: true, .. }),
+    };
+    Some((ty, Some(value)))
+}
+
+/// Time series are allowed by the script and possible in this kernel.
+fn require_series(checker: &mut Checker<'_, '_>, name: &ast::Name) -> Option<()> {
+    let problem = if checker.config.unstable_tseries == Unstable::Error {
+        "`tseries` is switched off by `unstable_tseries`"
+    } else if !checker.features.ktime_tai {
+        "`tseries` needs `bpf_ktime_get_tai_ns` (Linux 6.1)"
+    } else {
+        if checker.config.unstable_tseries == Unstable::Warn {
+            let text = "`tseries` is unstable: what it takes and prints may change";
+            let help = "`config = { unstable_tseries = enable }` says that you know";
+            checker.report(Diagnostic::warning("unstable", name.span, text).help(help));
+        }
+        return Some(());
+    };
+    checker.report(Diagnostic::error("kernel-feature", name.span, problem));
+    None
+}
+
+/// A constant number with limits.
+fn within(
+    checker: &mut Checker<'_, '_>,
+    arg: &ast::Expr,
+    what: &str,
+    range: RangeInclusive<i64>,
+) -> Option<i64> {
+    let number = checker.constant_int(arg, what)?;
+    if range.contains(&number) {
+        return Some(number);
+    }
+    let limit = match number < *range.start() {
+        true => format!("at least {}", range.start()),
+        false => format!("at most {}", range.end()),
+    };
+    let text = format!("{what} is {number}");
+    checker.report(Diagnostic::error("series-bounds", arg.span, text).label(limit));
+    None
+}
+
+fn series_aggregation(checker: &mut Checker<'_, '_>, arg: &ast::Expr) -> Option<SeriesAggregation> {
+    let word = checker.constant_text(arg, "the aggregation")?;
+    let found = SERIES_AGGREGATIONS.iter().find(|(name, _)| *name == word);
+    if found.is_none() {
+        let text = format!("`{word}` is no aggregation of a time series");
+        let names = "there are `avg`, `max`, `min` and `sum`; without, the last value counts";
+        checker.report(Diagnostic::error("series-aggregation", arg.span, text).help(names));
+    }
+    found.map(|(_, aggregation)| *aggregation)
 }

@@ -324,14 +324,12 @@ impl Checker<'_, '_> {
 
     fn mismatch(&mut self, what: &str, known: &Type, got: &Type, at: Span) {
         let (known, got) = (self.show(known), self.show(got));
-        self.report(
-            Diagnostic::error(
-                "type-mismatch",
-                at,
-                format!("{what} is {known}, but this is {got}"),
-            )
-            .label(format!("{got} does not go with {known}")),
-        );
+        let text = format!("{what} is {known}, but this is {got}");
+        let label = match known == got {
+            true => format!("every {got} of a map has the same bounds"),
+            false => format!("{got} does not go with {known}"),
+        };
+        self.report(Diagnostic::error("type-mismatch", at, text).label(label));
     }
 
     /// `value * scale`, for pointer arithmetic.

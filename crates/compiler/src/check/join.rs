@@ -51,6 +51,25 @@ pub fn join(left: &Type, right: &Type) -> Option<Type> {
         (Max { .. }, Max { .. }) => Some(Max { signed: true }),
         (Avg { .. }, Avg { .. }) => Some(Avg { signed: true }),
         (Stats { .. }, Stats { .. }) => Some(Stats { signed: true }),
+        (
+            TimeSeries {
+                interval_ns,
+                buckets,
+                aggregation,
+                ..
+            },
+            TimeSeries {
+                interval_ns: i,
+                buckets: b,
+                aggregation: a,
+                ..
+            },
+        ) if (interval_ns, buckets, aggregation) == (i, b, a) => Some(TimeSeries {
+            interval_ns: *interval_ns,
+            buckets: *buckets,
+            aggregation: *aggregation,
+            signed: true,
+        }),
         _ => Option::None,
     }
 }

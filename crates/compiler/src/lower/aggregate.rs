@@ -17,6 +17,9 @@ impl Lowerer<'_, '_> {
             Some(value) => self.scalar(value),
             None => self.b.constant(1),
         };
+        if let Type::TimeSeries { .. } = ty {
+            return self.add_to_series(map, key, &ty, value);
+        }
         match self.map_storage(map) {
             Storage::BucketArray => {
                 let bucket = self.bucket(&ty, value);
@@ -47,7 +50,7 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    fn if_found(&mut self, pointer: Value, then: impl FnOnce(&mut Self, Value)) {
+    pub(super) fn if_found(&mut self, pointer: Value, then: impl FnOnce(&mut Self, Value)) {
         let (found, done) = (self.b.block(), self.b.block());
         self.b.branch(Compare::Ne, pointer, 0, found, done);
         self.b.enter(found);
@@ -130,7 +133,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// User-space probes can be preempted by others on the same CPU: their additions are atomic.
-    fn add_to_cell(&mut self, cell: Value, offset: i32, amount: i32) {
+    pub(super) fn add_to_cell(&mut self, cell: Value, offset: i32, amount: i32) {
         if self.group.context.is_user {
             let value = self.b.constant(i64::from(amount));
             self.b.effect(Op::Atomic {
@@ -147,7 +150,7 @@ impl Lowerer<'_, '_> {
         self.b.store(Width::B8, Memory::Map, cell, offset, after);
     }
 
-    fn add_value_to_cell(&mut self, cell: Value, value: Value) {
+    pub(super) fn add_value_to_cell(&mut self, cell: Value, value: Value) {
         if self.group.context.is_user {
             self.b.effect(Op::Atomic {
                 op: AtomicOp::Add,
@@ -163,7 +166,7 @@ impl Lowerer<'_, '_> {
         self.b.store(Width::B8, Memory::Map, cell, 0, after);
     }
 
-    fn keep_extreme(&mut self, cell: Value, value: Value, better: Compare) {
+    pub(super) fn keep_extreme(&mut self, cell: Value, value: Value, better: Compare) {
         let (compare, take, done) = (self.b.block(), self.b.block(), self.b.block());
         let uses = self.b.load(Width::B8, Memory::Map, cell, 8);
         self.b.branch(Compare::Eq, uses, 0, take, compare);

@@ -429,10 +429,13 @@ fn script_map(info: &MapInfo, types: &Types<'_>, config: &Config) -> (Map, Stora
         Storage::Buckets => (
             MapKind::PerCpuHash,
             key_bytes.next_multiple_of(8) + 8,
-            8,
+            bucket_size(&value),
             entries,
         ),
-        Storage::BucketArray => (MapKind::PerCpuArray, 4, 8, bucket_count(&value)),
+        Storage::BucketArray => {
+            let count = bucket_count(&value);
+            (MapKind::PerCpuArray, 4, bucket_size(&value), count)
+        }
     };
     let kind = match (info.declared, storage) {
         (Some(declared), Storage::Plain) => declared.kind,
@@ -470,7 +473,10 @@ fn script_map(info: &MapInfo, types: &Types<'_>, config: &Config) -> (Map, Stora
 }
 
 fn storage_for(value: &Layout, is_keyed: bool) -> Storage {
-    let is_bucketed = matches!(value, Layout::Hist { .. } | Layout::Lhist { .. });
+    let is_bucketed = matches!(
+        value,
+        Layout::Hist { .. } | Layout::Lhist { .. } | Layout::TimeSeries { .. }
+    );
     match (is_bucketed, value.is_aggregation(), is_keyed) {
         (true, _, true) => Storage::Buckets,
         (true, _, false) => Storage::BucketArray,
@@ -481,11 +487,20 @@ fn storage_for(value: &Layout, is_keyed: bool) -> Storage {
     }
 }
 
-/// Buckets of a histogram.
+/// Bytes of one of them.
+pub fn bucket_size(layout: &Layout) -> u32 {
+    match layout {
+        Layout::TimeSeries { .. } => layout.size(),
+        _ => 8,
+    }
+}
+
+/// Buckets of a histogram, intervals of a time series.
 pub fn bucket_count(layout: &Layout) -> u32 {
     match layout {
         Layout::Hist { bits } => hist_bucket_count(*bits),
         Layout::Lhist { min, max, step } => lhist_bucket_count(*min, *max, *step),
+        Layout::TimeSeries { buckets, .. } => *buckets,
         _ => unreachable!("lower: {layout:?} has no buckets"),
     }
 }

@@ -200,8 +200,14 @@ impl Lowerer<'_, '_> {
             let key = self.address(place);
             self.b.call(Helper::MAP_DELETE_ELEM, &[table, key]);
         } else {
+            let layout = self.layout(&self.map_type(map));
             self.for_each_cpu(map, key, |lower, cell| {
-                lower.b.store(Width::B8, Memory::Map, cell, 0, 0)
+                let place = Place {
+                    base: cell,
+                    offset: 0,
+                    memory: Memory::Map,
+                };
+                lower.zero(place, assemble::bucket_size(&layout));
             });
         }
         let number = self.b.read(bucket);

@@ -19,6 +19,7 @@ mod map;
 mod memory;
 mod merge;
 mod scratch;
+mod series;
 mod slots;
 mod statement;
 pub mod tables;

@@ -87,7 +87,8 @@ fn side_of(
     if !limits.can_claim || map.key_size > MAX_KEY || !matches!(map.key_size % 8, 0 | 4) {
         return None;
     }
-    let is_aggregated = matches!(storage, Storage::PerCpu | Storage::Buckets);
+    let is_series = matches!(script.value, Layout::TimeSeries { .. });
+    let is_aggregated = matches!(storage, Storage::PerCpu | Storage::Buckets) && !is_series;
     if is_aggregated && !used.is_read && limits.cpu_count <= MAX_COPIES {
         let table = slot_table(of, map, limits.cpu_count, SLOT_BITS);
         return Some((slot_map(map, table), Side::PerCpuSlots(next, table)));

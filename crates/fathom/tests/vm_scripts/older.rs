@@ -166,5 +166,15 @@ fn clocks_that_are_missing_are_named() {
         } else {
             ran.fails_with(&["Linux 6.1"]);
         }
+        let ran = run(r#"begin { @ = tseries(7, 1s, 9); exit(); }"#);
+        if kernel_is(6, 1) {
+            assert!(
+                ran.text().contains("*                         | 7"),
+                "{}",
+                ran.text()
+            );
+        } else {
+            ran.fails_with(&["Linux 6.1", "1 | begin"]);
+        }
     }
 }
