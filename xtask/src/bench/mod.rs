@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `startup` | time and memory to start, to attach, to leave |
 //! | `cost` | nanoseconds in the kernel per event, from the kernel's own statistics |
+//! | `calls` | nanoseconds that a traced call costs the program itself |
 //! | `events` | events delivered and lost per second, and their CPU time |
 //! | `table` | the rows, as Markdown |
 //!
 //! The machine is noisy: everything is repeated with the two tools taking turns, and medians count.
 
+mod calls;
 mod cost;
 mod events;
 mod startup;
@@ -33,7 +35,7 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Only the groups named
-    #[arg(value_parser = ["startup", "cost", "events"])]
+    #[arg(value_parser = ["startup", "cost", "calls", "events"])]
     groups: Vec<String>,
     /// Measure this binary instead of building the release
     #[arg(long)]
@@ -63,6 +65,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     if is_wanted("cost") {
         cost::measure(&bench, &mut table)?;
+    }
+    if is_wanted("calls") {
+        calls::measure(&bench, &mut table)?;
     }
     if is_wanted("events") {
         events::measure(&bench, &mut table)?;

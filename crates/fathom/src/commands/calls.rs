@@ -148,7 +148,7 @@ fn answer(args: &Args, script: &str, tracing: &Tracing) -> anyhow::Result<u8> {
     let costs = RefCell::new(Vec::new());
     let shown: Rc<RefCell<dyn Present>> = presenter.clone();
     let plan = Plan {
-        source: Source::text("calls", script),
+        source: Source::text(commands::QUESTION, script),
         params: Vec::new(),
         command: match &args.command {
             Some(command) => commands::not_empty(shell_words(command)?)?,

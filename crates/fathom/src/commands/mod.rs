@@ -21,6 +21,9 @@ use fathom_syntax::Diagnostic;
 
 use crate::failure::Mistake;
 
+/// Name of scripts that a command makes.
+pub const QUESTION: &str = "calls";
+
 /// The script of `-e`, of a file, or of standard input (`-`).
 pub fn read_source(script: Option<&str>, file: Option<&str>) -> anyhow::Result<Source> {
     if let Some(script) = script {
@@ -93,11 +96,25 @@ pub fn show(sources: &[Source], diagnostics: &[Diagnostic], with_warnings: bool)
         &variable("NO_COLOR"),
         std::io::stderr().is_terminal(),
     );
-    for diagnostic in diagnostics {
+    for (index, diagnostic) in diagnostics.iter().enumerate() {
+        // A question asks at the entry and at the return of a function: what is wrong with it is said once.
+        let is_alike = |other: &Diagnostic| {
+            (other.code, &other.message) == (diagnostic.code, &diagnostic.message)
+        };
+        if is_question(sources) && diagnostics[..index].iter().any(is_alike) {
+            continue;
+        }
         if diagnostic.is_error() || with_warnings {
             eprint!("{}", report::render(sources, diagnostic, is_coloured));
         }
     }
+}
+
+/// Whether the script was made by a command and not by the user.
+fn is_question(sources: &[Source]) -> bool {
+    sources
+        .first()
+        .is_some_and(|source| source.name == QUESTION)
 }
 
 /// bpftrace's own variable (`always`, `never`, `auto`) counts before <https://no-color.org>.

@@ -40,6 +40,26 @@ struct View {
 }
 
 impl Machine {
+    /// The program that a process runs: by its path if that still leads to it, else by what the process itself holds, which also
+    /// opens files that were deleted or lie outside of its root.
+    pub fn program_of(&self, pid: Pid) -> Result<Binary> {
+        let process = self.process(pid);
+        let shown = process.exe()?;
+        let link = process.exe_link();
+        let named = self
+            .resolve_binary(&shown.to_string_lossy(), Some(pid))
+            .ok();
+        let named = named.and_then(|found| found.into_iter().next());
+        let identity = |path: &Path| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some((metadata.dev(), metadata.ino()))
+        };
+        match named {
+            Some(binary) if identity(&binary.path) == identity(&link) => Ok(binary),
+            _ => Ok(Binary { path: link, shown }),
+        }
+    }
+
     /// The files a script's binary name stands for: a path, a program in `PATH`, a library by bare name (`libc`, `libc.so.6`), a
     /// pattern of one of these, or `*` for all files a process maps. With `pid` the process's root and mount namespace count.
     /// There is at least one file, or an error.

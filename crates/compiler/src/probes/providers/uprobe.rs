@@ -173,6 +173,11 @@ pub(super) fn binaries(
     named: Option<&Part>,
 ) -> Result<Vec<Binary>, Failure> {
     let pid = expander.target_pid().map(Pid);
+    if let (None, None, Some(pid)) = (named, expander.options.child_path, pid)
+        && let Ok(program) = expander.machine.program_of(pid)
+    {
+        return Ok(vec![program]);
+    }
     let own;
     let part = match named {
         Some(part) => part,
