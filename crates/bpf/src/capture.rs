@@ -358,7 +358,10 @@ fn own_link(shapes: &Shapes, shape: ShapeId, limits: &Limits) -> Option<(Link, T
         ShapeKind::Text(text) => {
             link.pointer = text.pointer;
             link.addend = text.addend as i32;
-            link.limit = limits.text;
+            link.limit = match text.length {
+                Length::Terminated => terminated_room(limits.text),
+                _ => limits.text,
+            };
             (link.kind, link.length) = length(text.length);
             if let Length::Fixed(count) = text.length {
                 link.limit = count.min(limits.text);
@@ -382,6 +385,11 @@ fn own_link(shapes: &Shapes, shape: ShapeId, limits: &Limits) -> Option<(Link, T
         }
         _ => None,
     }
+}
+
+/// Bytes for text that ends with a zero byte: that byte, and one more than is shown, which tells whether there is more.
+pub const fn terminated_room(text: u32) -> u32 {
+    text.saturating_add(2)
 }
 
 fn length(length: Length) -> (u32, u32) {
@@ -451,7 +459,7 @@ mod tests {
         assert_eq!(words[..3], [16, 1, 2], "node: size, first link, links");
         assert_eq!(
             words[8..16],
-            [0, KIND_TEXT, 0, NO_NODE, 1, 1024, 0, 0],
+            [0, KIND_TEXT, 0, NO_NODE, 1, 1026, 0, 0],
             "name"
         );
         assert_eq!(words[16..24], [8, KIND_FIXED, 8, 0, 16, 1, 0, 1], "next");

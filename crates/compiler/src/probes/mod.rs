@@ -3,6 +3,7 @@
 //! A provider is one file here and one row in its table; it turns a pattern into places, which [`expand()`] joins into groups. Each group becomes
 //! one BPF program, so a probe's body is checked once per distinct signature and not once per match.
 
+mod arguments;
 pub mod context;
 mod expand;
 mod go_abi;

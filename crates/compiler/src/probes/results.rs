@@ -38,10 +38,10 @@ const NOT_TRIVIAL: [&str; 14] = [
 
 /// A number, pointer or character in a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Leaf {
-    offset: u64,
-    size: u64,
-    is_float: bool,
+pub(super) struct Leaf {
+    pub(super) offset: u64,
+    pub(super) size: u64,
+    pub(super) is_float: bool,
 }
 
 /// Where a function's result is when it has returned.
@@ -59,16 +59,22 @@ pub(super) fn place(graph: &TypeGraph, ty: TypeIndex, language: Language) -> Res
     if size == 0 {
         return ResultPlace::At(Location::Constant(Vec::new()));
     }
-    let mut leaves = Vec::new();
-    gather(graph, ty, 0, 0, &mut leaves);
-    leaves.sort_by_key(|leaf| (leaf.offset, leaf.size));
-    leaves.dedup();
+    let leaves = leaves(graph, ty);
     ResultPlace::At(match language {
         Language::Rust if size > MAX_IN_REGISTERS => return ResultPlace::Kept,
         Language::Rust => rust(size, &leaves),
         Language::Cpp if is_not_trivial(graph, ty, 0) => in_memory(),
         _ => system_v(size, &leaves),
     })
+}
+
+/// The scalars that a value consists of, in order of their places.
+pub(super) fn leaves(graph: &TypeGraph, ty: TypeIndex) -> Vec<Leaf> {
+    let mut leaves = Vec::new();
+    gather(graph, ty, 0, 0, &mut leaves);
+    leaves.sort_by_key(|leaf| (leaf.offset, leaf.size));
+    leaves.dedup();
+    leaves
 }
 
 /// The caller gave the place, and the function gives it back.
@@ -83,6 +89,9 @@ fn in_memory() -> Location {
 fn system_v(size: u64, leaves: &[Leaf]) -> Location {
     if size > MAX_IN_REGISTERS {
         return in_memory();
+    }
+    if leaves.iter().any(|leaf| leaf.is_float && leaf.size > 8) {
+        return Location::Unreadable("in ST0: not readable".to_owned());
     }
     let mut registers = [RAX, RDX].into_iter();
     let words = (0..size.div_ceil(8)).map(|word| {
@@ -204,7 +213,7 @@ fn gather(graph: &TypeGraph, ty: TypeIndex, offset: u64, depth: usize, leaves: &
 }
 
 /// Whether copying a C++ object takes more than copying its bytes, as far as its members tell.
-fn is_not_trivial(graph: &TypeGraph, ty: TypeIndex, depth: usize) -> bool {
+pub(super) fn is_not_trivial(graph: &TypeGraph, ty: TypeIndex, depth: usize) -> bool {
     let DebugType::Composite {
         kind,
         name,

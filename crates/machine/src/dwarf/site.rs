@@ -149,8 +149,17 @@ impl<'q, 'a> Site<'q, 'a> {
         };
         let mut default = None;
         for _ in 0..MAX_LIST {
-            let Some(entry) = entries.next()? else { break };
+            let Some(raw) = entries.next_raw()? else {
+                break;
+            };
             self.question.budget.spend(1)?;
+            let raw = match self.pc == self.entry {
+                true => with_first_view(raw),
+                false => raw,
+            };
+            let Some(entry) = entries.convert_raw(raw)? else {
+                continue;
+            };
             let range = (entry.range.begin, entry.range.end);
             if range == (0, u64::MAX) {
                 default = Some(entry.data);
@@ -184,6 +193,45 @@ impl<'q, 'a> Site<'q, 'a> {
             }
             None => Err("no unwind information covers the instruction".to_string()),
         }
+    }
+}
+
+/// GCC tells several locations for one instruction, in order of what has happened in the source by then, as empty ranges
+/// (`DW_AT_GNU_locviews`). Where a function is entered the first of them holds: here it gets a byte.
+fn with_first_view<R: gimli::Reader<Offset = usize>>(
+    entry: gimli::RawLocListEntry<R>,
+) -> gimli::RawLocListEntry<R> {
+    use gimli::RawLocListEntry::{AddressOrOffsetPair, OffsetPair, StartLength, StartxLength};
+    match entry {
+        AddressOrOffsetPair { begin, end, data } if begin == end => AddressOrOffsetPair {
+            begin,
+            end: end.wrapping_add(1),
+            data,
+        },
+        OffsetPair { begin, end, data } if begin == end => OffsetPair {
+            begin,
+            end: end.wrapping_add(1),
+            data,
+        },
+        StartLength {
+            begin,
+            length: 0,
+            data,
+        } => StartLength {
+            begin,
+            length: 1,
+            data,
+        },
+        StartxLength {
+            begin,
+            length: 0,
+            data,
+        } => StartxLength {
+            begin,
+            length: 1,
+            data,
+        },
+        other => other,
     }
 }
 

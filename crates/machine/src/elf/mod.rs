@@ -5,6 +5,7 @@
 mod debug_file;
 mod debuginfod;
 mod demangle;
+mod flow;
 mod instruction;
 mod ld_cache;
 mod packed;

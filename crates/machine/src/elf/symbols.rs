@@ -105,6 +105,22 @@ impl<'a> Function<'a> {
     }
 }
 
+/// What compilers put behind a function's name, each with a number.
+const COPY_MARKS: [&str; 4] = ["constprop", "isra", "lto_priv", "llvm"];
+
+/// `constprop.0.isra.1`
+fn is_end_of_copy(end: &str) -> bool {
+    let mut words = end.split('.');
+    let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    loop {
+        match (words.next(), words.next()) {
+            (None, _) => return true,
+            (Some(mark), Some(number)) if COPY_MARKS.contains(&mark) && is_number(number) => {}
+            _ => return false,
+        }
+    }
+}
+
 impl Elf {
     /// All functions in order of address, one for each address.
     pub fn functions(&self) -> impl ExactSizeIterator<Item = Function<'_>> {
@@ -134,6 +150,18 @@ impl Elf {
     ) -> impl Iterator<Item = Function<'a>> + 'a {
         self.functions()
             .filter(move |function| function.names().any(|name| pattern.matches(name)))
+    }
+
+    /// Copies of a function that compilers made with fewer or other parameters, for all of its callers or some:
+    /// `NAME.constprop.0`, `NAME.isra.0.lto_priv.2`. Parts of a function are none.
+    pub fn copies_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Function<'a>> + 'a {
+        let is_copy = move |candidate: &str| {
+            let end = candidate.strip_prefix(name);
+            end.and_then(|end| end.strip_prefix('.'))
+                .is_some_and(is_end_of_copy)
+        };
+        self.functions()
+            .filter(move |function| function.names().any(is_copy))
     }
 
     /// Functions whose demangled name matches, with or without its parameters; each address once.

@@ -11,6 +11,8 @@ pub fn write_json(value: &Whole, out: &mut Vec<u8>) {
         Whole::Bool(truth) => append(out, format_args!("{truth}")),
         Whole::Int(number) => write_number(i128::from(*number), out),
         Whole::Uint(number) => write_number(i128::from(*number), out),
+        // As other integers that a double cannot hold.
+        Whole::Wide(number) => write_string(number.as_bytes(), out),
         Whole::Character(character) => write_string(character.to_string().as_bytes(), out),
         Whole::Float(number) => write_float(*number, out),
         Whole::Float32(number) => write_float(f64::from(*number), out),
@@ -87,13 +89,25 @@ fn write_pair(name: &str, value: &Whole, out: &mut Vec<u8>) {
 
 fn write_fields(fields: &[(String, Whole)], out: &mut Vec<u8>) {
     out.push(b'{');
-    for (index, (name, value)) in fields.iter().enumerate() {
-        if index > 0 {
+    let mut is_first = true;
+    write_members(fields, &mut is_first, out);
+    out.push(b'}');
+}
+
+/// Members of unions without a name are the owner's.
+fn write_members(fields: &[(String, Whole)], is_first: &mut bool, out: &mut Vec<u8>) {
+    for (name, value) in fields {
+        if let (true, Whole::Union(inner) | Whole::Struct { fields: inner }) =
+            (name.is_empty(), value)
+        {
+            write_members(inner, is_first, out);
+            continue;
+        }
+        if !std::mem::take(is_first) {
             out.push(b',');
         }
         write_string(name.as_bytes(), out);
         out.push(b':');
         write_json(value, out);
     }
-    out.push(b'}');
 }

@@ -25,6 +25,8 @@ pub enum Whole {
     Int(i64),
     /// An unsigned integer.
     Uint(u64),
+    /// An integer that needs more than eight bytes, in decimal.
+    Wide(String),
     /// A character.
     Character(char),
     /// A floating-point number.

@@ -474,13 +474,13 @@ fn integer(place: Place<'_>, size: u32, is_signed: bool) -> Whole {
     }
 }
 
-/// Numbers of 16 bytes: as they are when they fit eight, else in words.
+/// Numbers of 16 bytes: as others when they fit eight.
 fn wide(number: u128, is_signed: bool) -> Whole {
     match (u64::try_from(number), i64::try_from(number as i128)) {
         (Ok(number), _) => Whole::Uint(number),
         (_, Ok(number)) if is_signed => Whole::Int(number),
-        _ if is_signed => Whole::Missing((number as i128).to_string()),
-        _ => Whole::Missing(number.to_string()),
+        _ if is_signed => Whole::Wide((number as i128).to_string()),
+        _ => Whole::Wide(number.to_string()),
     }
 }
 
@@ -536,10 +536,14 @@ fn named(number: i64, names: &[(i64, String)]) -> Whole {
     }
 }
 
+/// Text that fills its room has one byte more than is to be shown, and a zero byte that the kernel put there.
 fn terminated(chunk: &Chunk<'_>) -> Whole {
     let end = chunk.bytes.iter().position(|byte| *byte == 0);
-    let bytes = chunk.bytes[..end.unwrap_or(chunk.bytes.len())].to_vec();
-    let length = end.map(|end| end as u64);
+    let shown = end
+        .unwrap_or(chunk.bytes.len())
+        .saturating_sub(usize::from(chunk.is_cut));
+    let bytes = chunk.bytes[..shown].to_vec();
+    let length = end.map(|end| end as u64).filter(|_| !chunk.is_cut);
     Whole::Text { bytes, length }
 }
 

@@ -10,6 +10,7 @@ pub fn write_text(value: &Whole, out: &mut Vec<u8>) {
         Whole::Bool(truth) => append(out, format_args!("{truth}")),
         Whole::Int(number) => append(out, format_args!("{number}")),
         Whole::Uint(number) => append(out, format_args!("{number}")),
+        Whole::Wide(number) => out.extend_from_slice(number.as_bytes()),
         Whole::Character(character) => append(out, format_args!("{character:?}")),
         Whole::Float(number) => append(out, format_args!("{number:?}")),
         Whole::Float32(number) => append(out, format_args!("{number:?}")),

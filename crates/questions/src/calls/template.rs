@@ -122,6 +122,17 @@ fn result(results: &[(String, Whole)], members: &[String], out: &mut Vec<u8>) {
     }
 }
 
+/// A member by its name, also one of a union without a name.
+fn field<'w>(fields: &'w [(String, Whole)], wanted: &str) -> Option<&'w Whole> {
+    fields.iter().find_map(|(name, value)| match value {
+        value if name == wanted => Some(value),
+        Whole::Union(inner) | Whole::Struct { fields: inner } if name.is_empty() => {
+            field(inner, wanted)
+        }
+        _ => None,
+    })
+}
+
 /// A member of a member, through pointers.
 fn member(value: &Whole, path: &[String], out: &mut Vec<u8>) {
     let Some((first, rest)) = path.split_first() else {
@@ -136,12 +147,10 @@ fn member(value: &Whole, path: &[String], out: &mut Vec<u8>) {
         Whole::Pointer { to, .. } => member(to, path, out),
         Whole::Typed { value, .. } => member(value, path, out),
         Whole::Variant { parts, .. } => member(parts, path, out),
-        Whole::Struct { fields } | Whole::Union(fields) => {
-            match fields.iter().find(|(name, _)| name == first) {
-                Some((_, value)) => member(value, rest, out),
-                None => out.push(b'?'),
-            }
-        }
+        Whole::Struct { fields } | Whole::Union(fields) => match field(fields, first) {
+            Some(value) => member(value, rest, out),
+            None => out.push(b'?'),
+        },
         Whole::Tuple(items) | Whole::List { items, .. } => {
             match first.parse::<usize>().ok().and_then(|at| items.get(at)) {
                 Some(value) => member(value, rest, out),

@@ -14,7 +14,7 @@ mod turn;
 use std::sync::Arc;
 
 use fathom_bpf::MapId;
-use fathom_bpf::capture::{CHUNK_HEADER, EVENT_HEADER, EVENT_STACK, Limits, Plan};
+use fathom_bpf::capture::{CHUNK_HEADER, EVENT_HEADER, EVENT_STACK, Limits, Plan, terminated_room};
 use fathom_bpf::helper::Helper;
 use fathom_bpf::object::Signature;
 use fathom_bpf::object::{Action, ActionKind, CallMoment, CallValue};
@@ -161,7 +161,9 @@ impl Lowerer<'_, '_> {
         let bytes = plan.bytes();
         let records = bytes.len() as u32 / fathom_bpf::capture::RECORD_SIZE;
         let plan = (!bytes.is_empty()).then(|| (self.out.read_only(bytes), records));
-        let chunk = (limits.text + 1).max(limits.structure).next_multiple_of(8);
+        let chunk = terminated_room(limits.text)
+            .max(limits.structure)
+            .next_multiple_of(8);
         let fixed: u32 = values
             .iter()
             .map(|value| CHUNK_HEADER + value.register_bytes())

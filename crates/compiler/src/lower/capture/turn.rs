@@ -344,7 +344,7 @@ impl Lowerer<'_, '_> {
         self.b.write(size, result);
         self.b.branch(Compare::Sgt, result, 0, read, failed);
         self.b.enter(read);
-        // What fills the room was probably longer.
+        // What fills the room has at least one byte more than is shown.
         self.b.branch(Compare::Eq, result, bytes, cut, done);
         self.b.enter(cut);
         let mark = self.b.constant(i64::from(CUT));

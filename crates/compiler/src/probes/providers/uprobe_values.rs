@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fathom_bpf::object::Gap;
 use fathom_machine::dwarf::{
     DebugFunction, DebugInfo, Expression, InlinedCopy, Language, Location, Operation, Parameter,
-    Presence, TypeGraph, TypeIndex, Variable,
+    Piece, Presence, TypeGraph, TypeIndex, Variable,
 };
 use fathom_machine::elf::{Elf, Function, SiteCost};
 use fathom_machine::go::CallConvention;
@@ -13,6 +13,7 @@ use fathom_machine::{Address, FileOffset};
 
 use super::uprobe_args::debug_info;
 use super::uprobe_go;
+use crate::probes::arguments::{self, Arguments};
 use crate::probes::context::WholeValue;
 use crate::probes::expand::Expander;
 use crate::probes::results::{self, ResultPlace};
@@ -21,6 +22,11 @@ use crate::ty::Type;
 
 /// `endbr64`, with which functions start where jumps are checked.
 const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+
+/// In names of copies of functions that GCC made without some parameters, or without a result that nobody uses.
+const CHANGED_COPY: &str = ".isra.";
+/// What can be said of their results.
+const NO_RESULT: &str = "perhaps optimised out: GCC makes such copies without results";
 
 /// Why most values are missing.
 const OPTIMISED_OUT: &str = "optimised out";
@@ -73,8 +79,9 @@ pub(super) fn at_entry(
     let keeps_result = result.is_some_and(|result| {
         results::place(&described.types, result, described.language) == ResultPlace::Kept
     });
-    let found = behind_prologue(&info, &described);
-    let found = found.unwrap_or_else(|| at_start(elf, function, described));
+    let found = behind_prologue(elf, function, &info, &described)
+        .or_else(|| by_convention(elf, function, &described))
+        .unwrap_or_else(|| at_start(elf, function, described));
     Ok(Entry {
         keeps_result,
         ..found
@@ -87,16 +94,24 @@ fn at_start(elf: &Elf, function: &Function<'_>, described: DebugFunction) -> Ent
     let values = parameters
         .filter(|parameter| !parameter.is_result)
         .map(|parameter| Value {
-            location: match parameter.presence {
-                Presence::Located if !parameter.is_valid_at_entry => {
-                    Location::Unreadable("not yet stored where the function starts".to_owned())
-                }
-                _ => parameter.location,
+            location: match is_stored(&parameter) {
+                true => Location::Unreadable("not yet stored where the function starts".to_owned()),
+                false => in_order(parameter.location),
             },
             name: parameter.name,
             ty: parameter.type_index,
         })
         .collect();
+    entry(elf, function, values, described.types, described.language)
+}
+
+fn entry(
+    elf: &Elf,
+    function: &Function<'_>,
+    values: Vec<Value>,
+    types: TypeGraph,
+    language: Language,
+) -> Entry {
     let shift = cheaper_start(elf, function);
     Entry {
         shift,
@@ -104,8 +119,8 @@ fn at_start(elf: &Elf, function: &Function<'_>, described: DebugFunction) -> Ent
         frame: None,
         told: Told {
             values,
-            types: described.types,
-            language: described.language,
+            types,
+            language,
             site: Address(function.address.0 + shift),
             is_kept: false,
         },
@@ -175,22 +190,77 @@ impl From<Variable> for Value {
     }
 }
 
-/// Unoptimised code stores its arguments first: they are found behind that.
-fn behind_prologue(info: &DebugInfo, described: &DebugFunction) -> Option<Entry> {
-    let is_stored = |parameter: &Parameter| {
-        parameter.presence == Presence::Located && !parameter.is_valid_at_entry
+/// Code that stores its arguments first, at a place that it comes back to later: they are where the caller put them.
+fn by_convention(elf: &Elf, function: &Function<'_>, described: &DebugFunction) -> Option<Entry> {
+    let parameters = described.parameters.iter();
+    let parameters: Vec<&Parameter> = parameters
+        .filter(|parameter| !parameter.is_result)
+        .collect();
+    if parameters.is_empty() || !parameters.iter().all(|one| is_stored(one)) {
+        return None;
+    }
+    let (types, language) = (&described.types, described.language);
+    let has_place = described.return_type.is_some_and(|result| {
+        matches!(
+            results::place(types, result, language),
+            ResultPlace::Kept | ResultPlace::At(Location::Memory(_))
+        )
+    });
+    let mut arguments = Arguments::new(types, language, has_place)?;
+    let values = parameters.iter().map(|parameter| Value {
+        name: parameter.name.clone(),
+        ty: parameter.type_index,
+        location: arguments.next(parameter.type_index),
+    });
+    let values = values.collect();
+    Some(entry(elf, function, values, types.clone(), language))
+}
+
+/// GCC swaps the halves of integers of 16 bytes when it describes where they are later on; at the start the first
+/// register has the lower half.
+fn in_order(location: Location) -> Location {
+    let Location::Pieces(mut pieces) = location else {
+        return location;
     };
+    let order = |piece: &Piece| match piece.location {
+        Location::Register(number) if piece.size == 8 => arguments::order(number),
+        _ => None,
+    };
+    if let [first, second] = pieces.as_mut_slice()
+        && let (Some(one), Some(other)) = (order(first), order(second))
+        && one == other + 1
+    {
+        std::mem::swap(first, second);
+    }
+    Location::Pieces(pieces)
+}
+
+fn is_stored(parameter: &Parameter) -> bool {
+    parameter.presence == Presence::Located && !parameter.is_valid_at_entry
+}
+
+/// Unoptimised code stores its arguments first: they are found behind that.
+fn behind_prologue(
+    elf: &Elf,
+    function: &Function<'_>,
+    info: &DebugInfo,
+    described: &DebugFunction,
+) -> Option<Entry> {
     if !described.parameters.iter().any(is_stored) {
         return None;
     }
     let site = info.after_prologue(described.address).ok().flatten()?;
+    let shift = site.0.checked_sub(described.address.0)?;
+    if !elf.is_passed_once(function, shift) {
+        return None;
+    }
     let frame = info.canonical_frame_address(site)?;
     let scope = info.variables_at(site).ok().flatten()?;
     let parameters = scope.variables.into_iter().filter(|variable| {
         variable.is_parameter && !variable.is_result && variable.inlined.is_none()
     });
     Some(Entry {
-        shift: site.0.checked_sub(described.address.0)?,
+        shift,
         frame: Some(frame),
         keeps_result: false,
         told: Told {
@@ -213,9 +283,11 @@ pub(super) fn at_return(
         return go_values(expander, elf, function, (convention, true));
     }
     let (_, described) = describe(expander, elf, function)?;
-    let place = described
-        .return_type
-        .map(|result| results::place(&described.types, result, described.language));
+    let is_changed = function.names().any(|name| name.contains(CHANGED_COPY));
+    let place = described.return_type.map(|result| match is_changed {
+        true => ResultPlace::At(Location::Unreadable(NO_RESULT.to_owned())),
+        false => results::place(&described.types, result, described.language),
+    });
     let is_kept = place == Some(ResultPlace::Kept);
     let result = described.return_type.zip(place).map(|(ty, place)| Value {
         name: String::new(),

@@ -6,7 +6,7 @@ use fathom_machine::elf::{Binary, Function, Unprobeable, demangle, demangle_shor
 use fathom_machine::pattern::Pattern;
 use fathom_syntax::Diagnostic;
 
-use super::site::{add_values, context, no_function};
+use super::site::{add_values, context, no_function, warn_of_rounds};
 use super::{MAX_NAMED, Target, go};
 use crate::probes::Context;
 use crate::probes::expand::{Expander, Failure, Found, Part, Request};
@@ -38,6 +38,9 @@ pub(super) fn many(
         }
         let mut context = context(expander, request, target, Some((function, 0)));
         let shift = add_values(expander, request, target, Some(function), &mut context);
+        if request.needs.values && !target.on_return {
+            warn_of_rounds(expander, target, part, &function);
+        }
         if shift != 0 {
             offsets = vec![FileOffset(function.offset.0 + shift)];
         }

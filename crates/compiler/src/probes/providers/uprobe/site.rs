@@ -1,7 +1,7 @@
 //! One place in a binary: a function, so far behind its start, or an address.
 
 use fathom_bpf::object::{Place, ProgramKind, UprobeSite};
-use fathom_machine::elf::Function;
+use fathom_machine::elf::{Function, is_mangled};
 use fathom_machine::pattern::Pattern;
 use fathom_machine::{Address, FileOffset, suggest};
 use fathom_syntax::Diagnostic;
@@ -29,7 +29,10 @@ pub(super) fn single(
         elf.find_function(name)
     };
     let demangled = || elf.match_demangled(&pattern).collect::<Vec<_>>();
-    let functions = plain.map_or_else(demangled, |function| vec![function]);
+    let mut functions = plain.map_or_else(demangled, |function| vec![function]);
+    if expander.options.with_inlined && offset.is_none() && !is_cpp {
+        functions.extend(elf.copies_of(name));
+    }
     if functions.is_empty() {
         let offset = offset.unwrap_or(0);
         return in_debug_file(expander, request, target, (part, name, offset));
@@ -50,6 +53,11 @@ pub(super) fn single(
             format!("+{offset}")
         } else {
             String::new()
+        };
+        let is_asked_for = is_cpp || function.names().any(|known| known == name);
+        let name = match is_asked_for || is_mangled(function.name()) {
+            true => name,
+            false => function.name(),
         };
         let shown = format!("{}{name}{inside}", if is_cpp { "cpp:" } else { "" });
         let at = (function.offset, shown.as_str(), Some((function, offset)));
@@ -157,6 +165,9 @@ pub(super) fn site(
         }
         _ => add_values(expander, request, target, args_of, &mut context),
     };
+    if let Some(function) = args_of.filter(|_| request.needs.values && !target.on_return) {
+        warn_of_rounds(expander, target, part, &function);
+    }
     let offset = match args_of {
         Some(function) if shift != 0 => FileOffset(function.offset.0.saturating_add(shift)),
         _ => FileOffset(start.0.saturating_add(inside)),
@@ -229,6 +240,22 @@ pub(super) fn context(
     }
     context.positional = registers::positional(true);
     context
+}
+
+/// Some functions begin with a loop, or call themselves by jumping back.
+pub(super) fn warn_of_rounds(
+    expander: &mut Expander<'_>,
+    target: &Target<'_>,
+    part: &Part,
+    function: &Function<'_>,
+) {
+    if !target.elf.is_passed_once(function, 0) && go::convention(target.elf, function).is_none() {
+        let message = format!(
+            "`{}` jumps back to its own start: each round of that loop counts as a call",
+            function.name()
+        );
+        expander.warn(Diagnostic::warning("rounds", part.span, message));
+    }
 }
 
 /// Inside a function: adds the variables that exist there.
