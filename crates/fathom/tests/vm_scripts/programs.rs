@@ -144,3 +144,37 @@ fn a_signal_from_the_kernel_ends_a_program() {
         ran.has("@reads", 0);
     }
 }
+
+const GO_SOURCE: &str = "package main\nfunc main() {\n\tfor i := range []int{1, 2, 3} {\n\t\tprintln(i, f(i, g(2)))\n\t}\n}\n";
+
+/// The stripped `gofmt` of Debian: recursive functions, on stacks that grow.
+#[test]
+fn calls_of_go_programs_are_paired_with_their_returns() {
+    if in_guest() {
+        let folders = std::fs::read_dir("/usr/lib").expect("there are libraries");
+        let gofmt = folders
+            .flatten()
+            .map(|folder| folder.path().join("bin/gofmt"))
+            .find(|path| path.exists())
+            .expect("the guest has gofmt");
+        std::fs::write("/tmp/main.go", GO_SOURCE).expect("/tmp can be written");
+        let gofmt = gofmt.display();
+        let functions = format!("{gofmt}:go/printer.(*printer).*");
+        let ran = during(
+            &format!(
+                "uprobe:{functions} {{ @start[pid, goid, frame] = 1; @in = count(); }}
+                 uretprobe:{functions} {{
+                     if (@start[pid, goid, frame]) {{ @pairs = count(); }}
+                     delete(@start, (pid, goid, frame));
+                     @out = count();
+                 }}"
+            ),
+            &format!("{gofmt} -l /tmp/main.go"),
+        );
+        let calls = ran.count("@in");
+        assert!(calls > 100, "{}", ran.out);
+        ran.has("@out", calls);
+        ran.has("@pairs", calls);
+        assert!(!ran.out.contains("@start"), "{}", ran.out);
+    }
+}
