@@ -98,3 +98,21 @@ fn c_of_clang_optimised() {
     missing.extend(["sixteen.args.a", "sixteen.args.b", "leftmost.args.tree"]);
     check_c("clang", &["-O2", "-gdwarf-4"], &missing);
 }
+
+/// A return probe of the kernel would end the program: the exception would find no caller.
+#[test]
+fn exceptions_pass_traced_functions() {
+    if !needs_root() {
+        return;
+    }
+    for flags in [["-O0", "-g"], ["-O2", "-g"]] {
+        let build = Build {
+            compiler: "g++",
+            flags: &flags,
+            source: "throws.cpp",
+        };
+        if let Some(program) = program(&build) {
+            check(&program, &[], &[]);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! How often a call of a function comes to a place in it.
 
 use super::{Elf, Function};
+use crate::Address;
 use iced_x86::FlowControl;
 
 impl Elf {
@@ -21,6 +22,24 @@ impl Elf {
                 FlowControl::Return | FlowControl::IndirectBranch => !is_before,
                 _ => true,
             }
+        })
+    }
+
+    /// Whether the function may end by a jump to another one, which returns in its place. Its own cold part is no other.
+    pub fn ends_by_jump(&self, function: &Function<'_>) -> bool {
+        let leaves = |target: u64| {
+            let address = Address(function.address.0.wrapping_add(target));
+            let other = self.function_containing(address);
+            target >= function.extent()
+                && other
+                    .is_some_and(|(other, inside)| inside == 0 && !other.name().contains(".cold"))
+        };
+        self.decode(function).any(|instruction| {
+            let is_jump = matches!(
+                instruction.flow_control(),
+                FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch
+            );
+            is_jump && leaves(instruction.near_branch_target())
         })
     }
 }

@@ -171,7 +171,9 @@ impl Elf {
     ) -> impl Iterator<Item = Function<'a>> + 'a {
         self.functions().filter(move |function| {
             function.names().any(|name| {
+                // `f.cold` is a part of `f`, and demangled as if it were the whole.
                 is_mangled(name)
+                    && !name.contains(".cold")
                     && (demangle_short(name).is_some_and(|text| pattern.matches(&text))
                         || demangle(name).is_some_and(|text| pattern.matches(&text)))
             })

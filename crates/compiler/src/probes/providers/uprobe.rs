@@ -11,6 +11,7 @@ mod go;
 mod inlined;
 mod many;
 mod site;
+mod unwound;
 
 pub(super) use many::places;
 

@@ -7,7 +7,7 @@ use fathom_machine::pattern::Pattern;
 use fathom_syntax::Diagnostic;
 
 use super::site::{add_values, context, no_function, warn_of_rounds};
-use super::{MAX_NAMED, Target, go};
+use super::{MAX_NAMED, Target, go, unwound};
 use crate::probes::Context;
 use crate::probes::expand::{Expander, Failure, Found, Part, Request};
 
@@ -28,7 +28,7 @@ pub(super) fn many(
     let mut groups: Vec<(bool, Context, Vec<Vec<UprobeSite>>)> = Vec::new();
     for function in functions {
         let name = shown_name(&function, pattern, is_cpp);
-        let Ok((on_return, mut offsets)) = sites(target, &function) else {
+        let Ok((on_return, mut offsets)) = sites(expander, target, &function) else {
             refused.push(name);
             continue;
         };
@@ -37,6 +37,10 @@ pub(super) fn many(
             continue;
         }
         let mut context = context(expander, request, target, Some((function, 0)));
+        if unwound::is_unwound(expander, target, &function) {
+            unwound::at_instruction(&mut context);
+            unwound::warn_of_jumps(expander, target, part, &function);
+        }
         let shift = add_values(expander, request, target, Some(function), &mut context);
         if request.needs.values && !target.on_return {
             warn_of_rounds(expander, target, part, &function);
@@ -87,11 +91,15 @@ pub(super) fn many(
 
 /// The places of one function, and whether the kernel is to wait there for its return; `Err` when one cannot be probed.
 fn sites(
+    expander: &Expander<'_>,
     target: &Target<'_>,
     function: &Function<'_>,
 ) -> Result<(bool, Vec<FileOffset>), Unprobeable> {
     if go::convention(target.elf, function).is_some() {
         return Ok((false, go::sites(target, function)?));
+    }
+    if unwound::is_unwound(expander, target, function) {
+        return Ok((false, unwound::sites(target, function)?));
     }
     target.elf.probe_site(function.offset)?;
     Ok((target.on_return, vec![function.offset]))

@@ -6,7 +6,8 @@ use fathom_machine::pattern::Pattern;
 use fathom_machine::{Address, FileOffset, suggest};
 use fathom_syntax::Diagnostic;
 
-use super::{Target, go};
+use super::many::places;
+use super::{Target, go, unwound};
 use crate::probes::context::ContextKind;
 use crate::probes::expand::{Expander, Failure, Found, Part, Request};
 use crate::probes::providers::uprobe_values::{self, Told};
@@ -60,10 +61,49 @@ pub(super) fn single(
             false => function.name(),
         };
         let shown = format!("{}{name}{inside}", if is_cpp { "cpp:" } else { "" });
+        if inside.is_empty() && unwound::is_unwound(expander, target, &function) {
+            let returns = unwound_returns(expander, request, target, (part, &shown, function))?;
+            found.extend(returns);
+            continue;
+        }
         let at = (function.offset, shown.as_str(), Some((function, offset)));
         found.push(site(expander, request, target, part, at)?);
     }
     Ok(found)
+}
+
+/// The return instructions of one function, together.
+fn unwound_returns(
+    expander: &mut Expander<'_>,
+    request: &Request<'_>,
+    target: &Target<'_>,
+    (part, shown, function): (&Part, &str, Function<'_>),
+) -> Result<Vec<Found>, Failure> {
+    let offsets = unwound::sites(target, &function).map_err(|why| {
+        let message = format!("returns of `{shown}` cannot be probed");
+        let problem = request.missing("not-probeable", part.span, message);
+        Failure::missing(problem.label(why.to_string()))
+    })?;
+    unwound::warn_of_jumps(expander, target, part, &function);
+    if offsets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut context = context(expander, request, target, Some((function, 0)));
+    unwound::at_instruction(&mut context);
+    add_values(expander, request, target, Some(function), &mut context);
+    let sites = offsets.iter().map(|offset| UprobeSite {
+        name: shown.to_string(),
+        offset: offset.0,
+        inside: offset.0 - function.offset.0,
+        semaphore: 0,
+    });
+    let prefix = format!(
+        "{}:{}:",
+        request.provider.name,
+        target.binary.shown.display()
+    );
+    let groups = (context, vec![sites.collect()], prefix.as_str());
+    Ok(places(expander, request, target.binary, groups, false))
 }
 
 /// Symbols of a stripped binary may lie in a file of their own.
