@@ -6,6 +6,7 @@ mod dynamic;
 mod image;
 mod json;
 mod read;
+mod scalar;
 mod text;
 
 pub use dynamic::{DynamicSource, DynamicType, DynamicTypes, ProgramPlace};

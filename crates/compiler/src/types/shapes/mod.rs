@@ -155,7 +155,12 @@ impl Maker<'_> {
             // A variant without data is as large as the others.
             DebugType::Composite { members, .. } if members.is_empty() => match self.language {
                 Language::Rust | Language::Go => ShapeKind::None,
-                _ => ShapeKind::Opaque("not described".to_owned()),
+                // Classes without members, such as tags, take a byte.
+                _ => ShapeKind::Struct {
+                    name: String::new(),
+                    fields: Vec::new(),
+                    form: StructForm::Struct,
+                },
             },
             DebugType::Composite {
                 kind,
