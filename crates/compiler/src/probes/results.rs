@@ -218,11 +218,15 @@ pub(super) fn is_not_trivial(graph: &TypeGraph, ty: TypeIndex, depth: usize) -> 
         kind,
         name,
         members,
+        has_own_copy,
         ..
     } = graph.get(graph.resolve(ty))
     else {
         return false;
     };
+    if *has_own_copy {
+        return true;
+    }
     let template = name.split('<').next().unwrap_or_default();
     if NOT_TRIVIAL.contains(&template) {
         return true;

@@ -194,7 +194,62 @@ impl<'q, 'a> Builder<'q, 'a> {
             scope: self.question.scope_of(place)?,
             template_parameters: content.template_parameters,
             variant_part: content.variant_part,
+            has_own_copy: self.has_own_copy(place)?,
         })
+    }
+
+    /// Whether a class declares how it is copied or destroyed (Itanium C++ ABI, "non-trivial for the purposes of calls").
+    fn has_own_copy(&mut self, class: &Place<'a>) -> gimli::Result<bool> {
+        const MAX_METHODS: usize = 256;
+        let name = self.name(class);
+        let name = name.split('<').next().unwrap_or_default();
+        let is_method = |tag| tag == gimli::DW_TAG_subprogram;
+        for method in self.question.children(class, MAX_METHODS, is_method)? {
+            let is_made = method.own(gimli::DW_AT_artificial).is_some()
+                || method.own(gimli::DW_AT_defaulted).is_some();
+            let method_name = self.name(&method);
+            let is_destructor = method_name.starts_with('~');
+            if is_made || !(is_destructor || method_name == name) {
+                continue;
+            }
+            if is_destructor || self.takes_own_kind(&method, class)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a constructor takes a reference to its class.
+    fn takes_own_kind(&self, constructor: &Place<'a>, class: &Place<'a>) -> gimli::Result<bool> {
+        const MAX_TAKEN: usize = 8;
+        let is_parameter = |tag| tag == gimli::DW_TAG_formal_parameter;
+        let own = class.unit.spot(class.entry.offset());
+        for parameter in self
+            .question
+            .children(constructor, MAX_TAKEN, is_parameter)?
+        {
+            if parameter.own(gimli::DW_AT_artificial).is_some() {
+                continue;
+            }
+            let mut at = parameter;
+            // The reference, then `const`.
+            for _ in 0..3 {
+                let Some(value) = at.own(gimli::DW_AT_type) else {
+                    break;
+                };
+                let Some(spot) = self.question.target(&at.unit, value) else {
+                    break;
+                };
+                if spot == own {
+                    return Ok(at.entry.tag() != gimli::DW_TAG_pointer_type);
+                }
+                let Some(next) = self.question.place(spot)? else {
+                    break;
+                };
+                at = next;
+            }
+        }
+        Ok(false)
     }
 
     fn enumerators(&mut self, place: &Place<'a>) -> gimli::Result<Vec<(String, i64)>> {

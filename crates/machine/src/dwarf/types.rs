@@ -50,6 +50,8 @@ pub enum DebugType {
         template_parameters: Vec<(String, TypeIndex)>,
         /// Rust's enums that carry data.
         variant_part: Option<Box<VariantPart>>,
+        /// C++: a copy constructor or destructor of its own copies or ends it, so that functions take and give it through memory.
+        has_own_copy: bool,
     },
     /// An enum.
     Enum {
