@@ -33,20 +33,24 @@ pub struct Question<'q> {
     pub duration_ns: Option<u64>,
 }
 
-/// The script's text.
+/// The script's text. Returns come first: probes are attached in this order, and a call that is seen has its return seen too.
 pub fn script(question: &Question<'_>) -> String {
-    let mut text = String::new();
+    let (mut exits, mut entries) = (String::new(), String::new());
     for (index, target) in question.targets.iter().enumerate() {
         let is_go = question.is_go.get(index).copied().unwrap_or(false);
-        text.push_str(&probes(question, target, is_go));
+        let (exit, entry) = probes(question, target, is_go);
+        exits.push_str(&exit);
+        entries.push_str(&entry);
     }
+    let mut text = exits + &entries;
     if let Some(duration) = question.duration_ns {
         let _ = writeln!(text, "interval:{duration} {{ exit(); }}");
     }
     text
 }
 
-fn probes(question: &Question<'_>, target: &Target, is_go: bool) -> String {
+/// The probes of a target: at its return, and at its entry.
+fn probes(question: &Question<'_>, target: &Target, is_go: bool) -> (String, String) {
     let conditions: Vec<String> = [question.condition, question.filter]
         .into_iter()
         .flatten()
@@ -70,28 +74,30 @@ fn probes(question: &Question<'_>, target: &Target, is_go: bool) -> String {
     } else {
         "call()"
     };
+    let at_entry = at("uprobe");
+    let at_exit = at("uretprobe");
     match question.view {
-        View::Count => format!(
-            "{}{condition} {{ @calls[probe] = count(); }}\n",
-            at("uprobe")
+        View::Count => {
+            let entry = format!("{at_entry}{condition} {{ @calls[probe] = count(); }}\n");
+            (String::new(), entry)
+        }
+        View::Latency => (
+            format!(
+                "{at_exit} / @start[{key}] / {{ $took = nsecs - @start[{key}]; @latency[probe] = hist($took, 5); @longest[probe] = max($took); delete(@start, ({key})); }}\n"
+            ),
+            format!("{at_entry}{condition} {{ @start[{key}] = nsecs; }}\n"),
         ),
-        View::Latency => format!(
-            "{entry}{condition} {{ @start[{key}] = nsecs; }}\n\
-             {exit} / @start[{key}] / {{ $took = nsecs - @start[{key}]; @latency[probe] = hist($took, 5); @longest[probe] = max($took); delete(@start, ({key})); }}\n",
-            entry = at("uprobe"),
-            exit = at("uretprobe"),
+        View::Lines if is_line => {
+            let entry = format!("{at_entry}{condition} {{ {call}; }}\n");
+            (String::new(), entry)
+        }
+        View::Lines if is_filtered => (
+            format!("{at_exit} / @under_way[{key}] / {{ call(); delete(@under_way, ({key})); }}\n"),
+            format!("{at_entry}{condition} {{ @under_way[{key}] = 1; {call}; }}\n"),
         ),
-        View::Lines if is_line => format!("{}{condition} {{ {call}; }}\n", at("uprobe")),
-        View::Lines if is_filtered => format!(
-            "{entry}{condition} {{ @under_way[{key}] = 1; {call}; }}\n\
-             {exit} / @under_way[{key}] / {{ call(); delete(@under_way, ({key})); }}\n",
-            entry = at("uprobe"),
-            exit = at("uretprobe"),
-        ),
-        View::Lines => format!(
-            "{} {{ {call}; }}\n{} {{ call(); }}\n",
-            at("uprobe"),
-            at("uretprobe")
+        View::Lines => (
+            format!("{at_exit} {{ call(); }}\n"),
+            format!("{at_entry} {{ {call}; }}\n"),
         ),
     }
 }
@@ -146,8 +152,8 @@ mod tests {
             View::Lines,
             None,
             &expect![[r#"
-                uprobe:"./a":"f" { call(); }
                 uretprobe:"./a":"f" { call(); }
+                uprobe:"./a":"f" { call(); }
             "#]],
         );
     }
@@ -159,8 +165,8 @@ mod tests {
             View::Lines,
             Some("args.x > 1"),
             &expect![[r#"
-                uprobe:"a":cpp:"ns::f" / (args.x > 1) / { @under_way[tid, frame] = 1; call(); }
                 uretprobe:"a":cpp:"ns::f" / @under_way[tid, frame] / { call(); delete(@under_way, (tid, frame)); }
+                uprobe:"a":cpp:"ns::f" / (args.x > 1) / { @under_way[tid, frame] = 1; call(); }
             "#]],
         );
     }
