@@ -219,35 +219,33 @@ impl<'q, 'a> Builder<'q, 'a> {
         Ok(false)
     }
 
-    /// Whether a constructor takes a reference to its class.
+    /// Whether a constructor takes a reference to its class, and nothing else.
     fn takes_own_kind(&self, constructor: &Place<'a>, class: &Place<'a>) -> gimli::Result<bool> {
         const MAX_TAKEN: usize = 8;
         let is_parameter = |tag| tag == gimli::DW_TAG_formal_parameter;
-        let own = class.unit.spot(class.entry.offset());
-        for parameter in self
+        let taken = self
             .question
-            .children(constructor, MAX_TAKEN, is_parameter)?
-        {
-            if parameter.own(gimli::DW_AT_artificial).is_some() {
-                continue;
+            .children(constructor, MAX_TAKEN, is_parameter)?;
+        let mut shown = taken
+            .into_iter()
+            .filter(|parameter| parameter.own(gimli::DW_AT_artificial).is_none());
+        let (Some(mut at), None) = (shown.next(), shown.next()) else {
+            return Ok(false);
+        };
+        let own = class.unit.spot(class.entry.offset());
+        // The reference, then `const`.
+        for _ in 0..3 {
+            let target = at.own(gimli::DW_AT_type);
+            let Some(spot) = target.and_then(|value| self.question.target(&at.unit, value)) else {
+                break;
+            };
+            if spot == own {
+                return Ok(at.entry.tag() != gimli::DW_TAG_pointer_type);
             }
-            let mut at = parameter;
-            // The reference, then `const`.
-            for _ in 0..3 {
-                let Some(value) = at.own(gimli::DW_AT_type) else {
-                    break;
-                };
-                let Some(spot) = self.question.target(&at.unit, value) else {
-                    break;
-                };
-                if spot == own {
-                    return Ok(at.entry.tag() != gimli::DW_TAG_pointer_type);
-                }
-                let Some(next) = self.question.place(spot)? else {
-                    break;
-                };
-                at = next;
-            }
+            let Some(next) = self.question.place(spot)? else {
+                break;
+            };
+            at = next;
         }
         Ok(false)
     }

@@ -28,6 +28,8 @@ pub fn write_json(value: &Whole, out: &mut Vec<u8>) {
         }
         Whole::Tuple(items) => write_items(items, out),
         Whole::Struct { fields } | Whole::Union(fields) => write_fields(fields, out),
+        // What C++'s `optional` has.
+        Whole::Variant { name, parts } if name.is_empty() => write_json(parts, out),
         Whole::Variant { name, parts } => match **parts {
             Whole::None => write_string(name.as_bytes(), out),
             _ => write_pair(name, parts, out),
