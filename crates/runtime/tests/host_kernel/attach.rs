@@ -38,7 +38,10 @@ fn clocks_tick_until_exit() {
             .at(name, place);
         let ran = run(script.object, Options::default());
         ran.outcome();
-        assert_eq!(ran.out.trim_end(), "hello", "{name}");
+        // Another processor may tick between this one's two events.
+        let told = ran.out.trim_end();
+        let is_told = told.lines().all(|line| line == "hello") && !told.is_empty();
+        assert!(is_told, "{name}: {:?}", ran.out);
     }
 }
 
