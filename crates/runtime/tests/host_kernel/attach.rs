@@ -38,10 +38,17 @@ fn clocks_tick_until_exit() {
             .at(name, place);
         let ran = run(script.object, Options::default());
         ran.outcome();
-        // Another processor may tick between this one's two events.
-        let told = ran.out.trim_end();
-        let is_told = told.lines().all(|line| line == "hello") && !told.is_empty();
-        assert!(is_told, "{name}: {:?}", ran.out);
+        // Of those that tick on every processor, each may print once before the first of them asks for the end.
+        let most = match name.starts_with("interval") {
+            true => 1,
+            false => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let lines: Vec<&str> = ran.out.trim_end().lines().collect();
+        assert!(
+            lines.iter().all(|line| *line == "hello"),
+            "{name}: {lines:?}"
+        );
+        assert!((1..=most).contains(&lines.len()), "{name}: {lines:?}");
     }
 }
 
