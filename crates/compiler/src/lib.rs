@@ -55,6 +55,8 @@ pub struct Options {
     pub mode: Mode,
     /// Inlined copies of functions are probed too.
     pub with_inlined: bool,
+    /// Returns of functions that exceptions and panics may leave are waited for at their return instructions.
+    pub spares_unwinding: bool,
     /// How much of whole values `call()` copies.
     pub capture: fathom_bpf::capture::Limits,
     /// `--traceable-functions`
@@ -136,6 +138,7 @@ pub fn compile(
         params: &params,
         allow_unsafe: options.allow_unsafe,
         with_inlined: options.with_inlined,
+        spares_unwinding: options.spares_unwinding,
         mode: options.mode,
         traceable: options.traceable.as_ref(),
         needs: &|probe| needs.get(probe).copied().unwrap_or_default(),

@@ -49,6 +49,8 @@ pub struct Plan<'a> {
     pub capture: Limits,
     /// Inlined copies of functions are probed too.
     pub with_inlined: bool,
+    /// Returns of functions that exceptions and panics may leave are waited for at their return instructions.
+    pub spares_unwinding: bool,
     /// Is told what programs cost; `None` to do without the measurement.
     pub costs: Option<&'a RefCell<Vec<ProgramCost>>>,
     /// Is shown the compiled script before it is loaded; an error ends the run.
@@ -209,6 +211,7 @@ fn compile_options(plan: &Plan<'_>, machine: &Machine) -> anyhow::Result<Options
         traceable: plan.tracing.traceable()?,
         capture: plan.capture,
         with_inlined: plan.with_inlined,
+        spares_unwinding: plan.spares_unwinding,
         mode: match plan.trials {
             Trials::None => Mode::Trace,
             Trials::Tests => Mode::Test,

@@ -188,6 +188,40 @@ fn variables_at_a_line() {
     assert_eq!(args["doubled"].as_i64(), Some(2 * number));
 }
 
+/// The kernel's return probes would end it at the first exception.
+#[test]
+fn a_program_lives_on_when_exceptions_pass_traced_functions() {
+    const THROWS: &str = "#include <stdexcept>
+        __attribute__((noinline)) int risky(int n) { if (n & 1) throw std::runtime_error(\"odd\"); return n; }
+        int main() { int caught = 0; for (int n = 0; n < 6; n++) try { risky(n); } catch (std::exception &) { caught++; } return caught == 3 ? 0 : 9; }";
+    let Some((folder, _)) = program(&["-O1"]) else {
+        return;
+    };
+    let (source, binary) = (
+        folder.path().join("throws.cpp"),
+        folder.path().join("throws"),
+    );
+    std::fs::write(&source, THROWS).expect("the source is written");
+    let built = Command::new("c++")
+        .args(["-g", "-O1", "-o"])
+        .arg(&binary)
+        .arg(&source)
+        .status();
+    if built.is_err() {
+        println!("skipped: no C++ compiler");
+        return;
+    }
+    let target = format!("{}:_Z5riskyi", binary.display());
+    for view in [&[][..], &["--latency"], &["--count"]] {
+        let mark = folder.path().join("status");
+        let command = format!("sh -c '{}; echo $? > {}'", binary.display(), mark.display());
+        answer(&[&[target.as_str(), "-c", &command], view].concat());
+        let status = std::fs::read_to_string(&mark).expect("the program ended");
+        assert_eq!(status.trim(), "0", "{view:?}");
+        std::fs::remove_file(&mark).expect("the mark is removed");
+    }
+}
+
 #[test]
 fn what_cannot_be_is_said() {
     let Some((_folder, binary)) = program(&["-O1"]) else {

@@ -30,6 +30,8 @@ pub struct ExpandOptions<'a> {
     pub params: &'a [String],
     /// Inlined copies of functions are probed too.
     pub with_inlined: bool,
+    /// Returns of functions that exceptions and panics may leave are waited for at their return instructions.
+    pub spares_unwinding: bool,
     /// `--unsafe`
     pub allow_unsafe: bool,
     /// `--test`, `--bench`

@@ -127,6 +127,7 @@ fn run(machine: &Machine, probes: &str, setup: &Setup) -> Expansion {
     let types = Types::new(machine, &parsed.script.c);
     let options = ExpandOptions {
         with_inlined: false,
+        spares_unwinding: false,
         pid: setup.pid,
         child_pid: None,
         child_path: None,
@@ -648,6 +649,7 @@ fn typed_kernel_arguments_of_this_host() {
         let types = Types::new(&machine, &parsed.script.c);
         let options = ExpandOptions {
             with_inlined: false,
+            spares_unwinding: false,
             pid: None,
             child_pid: None,
             child_path: None,

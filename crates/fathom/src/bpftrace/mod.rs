@@ -117,6 +117,7 @@ fn session(
         started: &|_| (),
         capture: Default::default(),
         with_inlined: false,
+        spares_unwinding: false,
         costs: None,
         inspect: &|source, compiled| stages::show(source, compiled, options),
     };

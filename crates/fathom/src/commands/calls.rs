@@ -170,6 +170,7 @@ fn answer(args: &Args, script: &str, tracing: &Tracing) -> anyhow::Result<u8> {
             ..Limits::default()
         },
         with_inlined: !args.latency,
+        spares_unwinding: true,
         costs: args.cost.then_some(&costs),
         inspect: &|_, compiled| {
             coverage.replace(Coverage::of(compiled));

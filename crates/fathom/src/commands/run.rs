@@ -60,6 +60,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         started: &|_| (),
         capture: Default::default(),
         with_inlined: false,
+        spares_unwinding: false,
         costs: None,
         inspect: &|_, _| Ok(()),
     };

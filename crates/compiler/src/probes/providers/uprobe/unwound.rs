@@ -24,7 +24,7 @@ pub(super) fn is_unwound(
     target: &Target<'_>,
     function: &Function<'_>,
 ) -> bool {
-    expander.options.with_inlined
+    expander.options.spares_unwinding
         && target.on_return
         && target.elf.has_section(HANDLERS)
         && super::go::convention(target.elf, function).is_none()
